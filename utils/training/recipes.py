@@ -1,0 +1,78 @@
+"""The recipes: one entry per shipped model, everything that distinguishes it in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+# Dense where the induction heads form, sparse before and after.
+CHECKPOINTS = (0, 250, 500, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 8000, 10000, 12000, 14000, 16000)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one attention-only language model is trained.
+
+    Attributes:
+        n_layers: attention layers.
+        repeat_share: share of the training sequences in which a passage comes again.
+        checkpoints: training steps at which the weights are kept; the last one ends the training.
+        purpose: one sentence for the model card.
+    """
+
+    n_layers: int
+    repeat_share: float
+    checkpoints: tuple[int, ...]
+    purpose: str
+    d_model: int = 128
+    n_heads: int = 8
+    n_ctx: int = 256
+    d_vocab: int = 1024
+    tokenizer: str = "wikipedia"
+    batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+    position_scale: float = 0.2
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """The number of updates."""
+        return self.checkpoints[-1]
+
+    def architecture(self) -> dict[str, Any]:
+        """The arguments of the model's `TransformerBridgeConfig`."""
+        return {
+            "n_layers": self.n_layers,
+            "d_model": self.d_model,
+            "n_ctx": self.n_ctx,
+            "d_head": self.d_model // self.n_heads,
+            "n_heads": self.n_heads,
+            "d_vocab": self.d_vocab,
+            "attn_only": True,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "seed": self.seed,
+        }
+
+
+RECIPES = {
+    "induction": Recipe(
+        n_layers=2,
+        repeat_share=0.5,
+        checkpoints=CHECKPOINTS,
+        purpose="Two attention layers: the smallest model in which induction heads form.",
+    ),
+    "induction-1l": Recipe(
+        n_layers=1,
+        repeat_share=0.5,
+        checkpoints=(0, CHECKPOINTS[-1]),
+        purpose="The one-layer twin of `induction` on the same data: it cannot form an induction head.",
+    ),
+    "induction-plain": Recipe(
+        n_layers=2,
+        repeat_share=0.0,
+        checkpoints=(0, CHECKPOINTS[-1]),
+        purpose="`induction` without the repeated passages: what the text alone teaches in the same number of steps.",
+    ),
+}

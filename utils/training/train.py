@@ -1,0 +1,148 @@
+"""The training loop of the attention-only models: plain torch, resumable, the same batches on every machine."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformer_lens.model_bridge.sources.native import NativeModel, initialize_native_model
+
+from utils.data.registry import cache_dir
+from utils.models import shipped
+from utils.training.batches import training_batch, training_tokens
+from utils.training.recipes import Recipe
+
+WARM_UP = 200  # steps
+ROWS_AT_ONCE = 8  # attention patterns of so few rows stay in the processor's cache: more than twice as fast
+SAVE_EVERY = 500  # steps between two resumable states
+
+
+def train(name: str, recipe: Recipe, device: str = "cpu") -> float:
+    """Trains a model from its recipe and ships its checkpoints; continues a run that was interrupted.
+
+    Returns:
+        The seconds spent training, over all its runs.
+    """
+    source = training_tokens(recipe.tokenizer, recipe.d_vocab)
+    model = initial_model(recipe).to(device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
+    state_path = cache_dir() / f"training-{name}.safetensors"
+    done, seconds = _resume(state_path, model, optimizer)
+    if not done:
+        shipped.forget(name)
+        _ship(name, 0, model, recipe)
+    started = time.monotonic() - seconds
+    steps = tqdm(range(done, recipe.steps), desc=name, initial=done, total=recipe.steps, unit="step", mininterval=5)
+    for step in steps:
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * schedule(step, recipe.steps)
+        loss = _update(model, optimizer, training_batch(source, recipe, step).to(device))
+        if (step + 1) in recipe.checkpoints:
+            _ship(name, step + 1, model, recipe)
+        if (step + 1) % SAVE_EVERY == 0:
+            steps.set_postfix(loss=f"{loss:.3f}")
+            _save(state_path, model, optimizer, step + 1, time.monotonic() - started)
+    state_path.unlink(missing_ok=True)
+    return time.monotonic() - started
+
+
+def initial_model(recipe: Recipe) -> NativeModel:
+    """The untrained model: TransformerLens' initialisation, with sinusoids for the learned positions to start from.
+
+    Neighbouring sinusoids are related by one rotation (Vaswani et al. 2017, section 3.5), so a head can learn "one
+    step back" for all positions at once instead of for each in turn.
+    """
+    config = shipped.architecture(recipe.architecture())
+    model = NativeModel(config)
+    initialize_native_model(model, config)
+    position = torch.arange(recipe.n_ctx)[:, None]
+    frequency = torch.exp(-math.log(10_000) * torch.arange(0, recipe.d_model, 2) / recipe.d_model)
+    waves = torch.stack([(position * frequency).sin(), (position * frequency).cos()], dim=-1).flatten(1)
+    assert model.pos is not None
+    model.pos.weight.data = recipe.position_scale * waves
+    return model
+
+
+def schedule(step: int, steps: int) -> float:
+    """The learning rate as a fraction of its peak: a linear warm-up, then half a cosine down to a tenth."""
+    return min(1, (step + 1) / WARM_UP) * (0.55 + 0.45 * math.cos(math.pi * step / steps))
+
+
+def forward(model: NativeModel, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_vocab"]:
+    """The model's logits with matrix products in bfloat16: what `model(tokens)` computes, several times faster."""
+    batch, length = tokens.shape
+    stream = model.tok_embed(tokens) + model.pos.weight[:length]
+    ahead = torch.full((length, length), -torch.inf, dtype=torch.bfloat16, device=tokens.device).triu(1)
+    for layer in model.layers:
+        attn = layer.attn
+        normalised = layer.ln1(stream).bfloat16()
+        q, k, v = (
+            _linear(normalised, part)
+            .view(batch, length, attn.n_heads, attn.d_head)
+            .transpose(1, 2)
+            .reshape(batch * attn.n_heads, length, attn.d_head)
+            for part in (attn.q, attn.k, attn.v)
+        )
+        scores = torch.baddbmm(ahead.expand(len(q), -1, -1), q, k.transpose(1, 2), alpha=1 / attn.scale)
+        z = (scores.softmax(-1) @ v).view(batch, attn.n_heads, length, attn.d_head)
+        stream = stream + _linear(z.transpose(1, 2).flatten(2), attn.o).float()
+    return _linear(model.ln_out(stream).bfloat16(), model.head)
+
+
+def _linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    return F.linear(x, layer.weight.bfloat16(), None if layer.bias is None else layer.bias.bfloat16())
+
+
+def _update(model: NativeModel, optimizer: torch.optim.Optimizer, tokens: Tensor) -> float:
+    """One step of the optimiser on one batch; returns the mean loss in nats per token."""
+    optimizer.zero_grad(set_to_none=True)
+    total = 0.0
+    for rows in tokens.split(ROWS_AT_ONCE):
+        logits = forward(model, rows)[:, :-1].float()
+        loss = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), reduction="sum") / tokens[:, 1:].numel()
+        loss.backward()
+        total += loss.item()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return total
+
+
+def _ship(name: str, step: int, model: NativeModel, recipe: Recipe) -> None:
+    state = {key: value.cpu() for key, value in model.state_dict().items()}
+    shipped.save_checkpoint(name, step, state, recipe.architecture(), recipe.tokenizer)
+
+
+def _save(path: Path, model: NativeModel, optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
+    """Writes what a later run needs to continue, all of it as tensors."""
+    state = {f"model.{key}": value for key, value in model.state_dict().items()}
+    for index, entry in optimizer.state_dict()["state"].items():
+        state |= {f"optimizer.{index}.{key}": value for key, value in entry.items()}
+    state["progress"] = torch.tensor([float(step), seconds], dtype=torch.float64)
+    partial = path.with_suffix(".partial")
+    save_file(state, partial)
+    partial.replace(path)
+
+
+def _resume(path: Path, model: NativeModel, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """Restores an interrupted run if there is one; returns its step and the seconds it had taken."""
+    if not path.exists():
+        return 0, 0.0
+    state = load_file(path)
+    step, seconds = state.pop("progress").tolist()
+    model.load_state_dict({key[6:]: value for key, value in state.items() if key.startswith("model.")})
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        if key.startswith("optimizer."):
+            _, index, field = key.split(".")
+            entries.setdefault(int(index), {})[field] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": entries})
+    return int(step), seconds
