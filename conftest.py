@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT / "book"))
+
+from notebooks import KERNEL_SETTINGS  # noqa: E402
+
+os.environ |= KERNEL_SETTINGS  # kernels started by nbval run as those that stored the results
 
 RICH_MIME_TYPES = (
     "text/html",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import re
 import sys
 import time
@@ -28,6 +29,8 @@ CELL_TIMEOUT = 300  # seconds
 ALLOWED_TAGS = {"remove-output", "hide-input", "hide-output", "remove-input", "setup"}
 WITHOUT_PICTURE = {"replication_card", "Row", "token_labels"}  # names of utils.figures that draw nothing
 UNCOMPARED = re.compile(r"^\s*#\s*(NBVAL_|PYTEST_VALIDATE_)", re.MULTILINE)
+# A run starts without any reader's saved progress, and without the warnings that other versions word differently.
+KERNEL_SETTINGS = {"RESIDUAL_STREAM_HOME": "memory", "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -45,18 +48,28 @@ def read(path: Path) -> NotebookNode:
         raise NotebookError(f"{path}: not a readable notebook ({type(error).__name__}).") from None
 
 
-def execute(path: Path, notebook: NotebookNode | None = None) -> NotebookNode:
+def execute(path: Path, notebook: NotebookNode | None = None, settings: dict[str, str] | None = None) -> NotebookNode:
     """Execute a notebook in its own folder with this interpreter's kernel and return it with all outputs.
+
+    Args:
+        path: where the notebook lies; its folder is the kernel's.
+        notebook: its content, read from `path` when not given.
+        settings: environment variables for the kernel, on top of `KERNEL_SETTINGS`.
 
     Raises:
         NotebookError: naming the notebook, the cell's number among all cells, its id and the error.
     """
     notebook = read(path) if notebook is None else notebook
     client = NotebookClient(
-        notebook, timeout=CELL_TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,  # times in the metadata would differ with every run
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
     try:
-        client.execute()
+        client.execute(env=os.environ | KERNEL_SETTINGS | (settings or {}))
     except CellTimeoutError:
         raise NotebookError(f"{path}: {_stopped_at(notebook)} ran longer than {CELL_TIMEOUT} s.") from None
     except CellExecutionError as error:
