@@ -108,7 +108,9 @@ def calibration(slug: str) -> None:
     mine = {id: entry for id, entry in predictions.items() if id.startswith(f"{slug}.")}
     scored = {id: e for id, e in mine.items() if e.get("guess") is not None and e.get("actual") is not None}
     if not scored:
-        print("No prediction to score yet: add guess=(low, high) to the predict cells before you run what follows them.")
+        print(
+            "No prediction to score yet: add guess=(low, high) to the predict cells before you run what follows them."
+        )
         return
     width = max(map(len, scored))
     for id, entry in scored.items():
@@ -171,7 +173,7 @@ def _form(id: str, question: str, unit: str) -> str:
 def _answer(id: str, text: str) -> str:
     return (
         f'<div class="dtrs-reveal" data-id="{html.escape(id)}" data-actual="{text}">'
-        f'<details><summary>Show what was measured</summary><p>Measured: <strong>{text}</strong>.</p></details>'
+        f"<details><summary>Show what was measured</summary><p>Measured: <strong>{text}</strong>.</p></details>"
         '<p class="dtrs-status" role="status" aria-live="polite"></p></div>'
     )
 

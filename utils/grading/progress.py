@@ -97,7 +97,7 @@ def import_progress(path: Any) -> None:
         for id, points in incoming["exercises"].items():
             state["exercises"][id] = max(points, state["exercises"].get(id, 0))
         for id, prediction in incoming["predictions"].items():
-            mine = state["predictions"].setdefault(id, prediction)
+            mine = state["predictions"].get(id, {})
             if mine.get("actual") is None and mine.get("guess") is None:
                 state["predictions"][id] = prediction
 

@@ -71,7 +71,7 @@ class Student:
         try:
             result = self.function(*given, **named)
         except (Exception, SystemExit) as error:
-            raise CouldNotRun(describe_error(error, self.function)) from error
+            raise CouldNotRun(describe_error(error, _file_of(self.function))) from error
         if result is None or result is Ellipsis:
             raise NotSolved
         for name, before, after in _pairs(self.function, args, kwargs, given, named):
@@ -127,21 +127,28 @@ def _pairs(
     return rows + [(key, kwargs[key], named[key]) for key in kwargs]
 
 
-def describe_error(error: BaseException, function: Callable[..., Any]) -> str:
-    """One sentence: the error's type, its first line, and the student's own line that led to it."""
+def _file_of(function: Callable[..., Any]) -> str:
+    return getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", "")
+
+
+def describe_error(error: BaseException, file: str, subject: str = "Your function") -> str:
+    """One sentence: the error's type, its first line, and the student's own line that led to it.
+
+    Args:
+        error: what was raised.
+        file: the file name of the student's code in the traceback, such as a notebook cell's.
+        subject: who raised it.
+    """
     message = next(iter(str(error).strip().splitlines()), "")[:LONGEST_MESSAGE].rstrip(".")
     said = f": {message}" if message else ""
-    return f"Your function raised {type(error).__name__}{said}.{_line_of(error, function)}"
+    return f"{subject} raised {type(error).__name__}{said}.{_line_of(error, file)}"
 
 
-def _line_of(error: BaseException, function: Callable[..., Any]) -> str:
-    """' It happened in line 3 of its cell: `x = y / 0`.' for the deepest line that is the student's."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None:
-        return ""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == code.co_filename]
+def _line_of(error: BaseException, file: str) -> str:
+    """' It happened in line 3 of its cell: x = y / 0' for the deepest line that is the student's."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if file and frame.filename == file]
     if not frames or frames[-1].lineno is None:
         return ""
     number = frames[-1].lineno
-    text = (frames[-1].line or linecache.getline(code.co_filename, number)).strip()
+    text = (frames[-1].line or linecache.getline(file, number)).strip()
     return f" It happened in line {number} of its cell: {text}" if text else f" It happened in line {number}."
