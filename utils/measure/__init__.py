@@ -1,0 +1,67 @@
+"""The measurements of the book. Each takes models, caches and tensors as arguments and loads nothing."""
+
+from utils.measure.ablation import ablate_heads
+from utils.measure.attention import (
+    attention_rollout,
+    current_token_score,
+    diagonal_score,
+    duplicate_token_score,
+    effective_sources,
+    head_scores,
+    induction_score,
+    previous_token_score,
+)
+from utils.measure.attribution import (
+    Attribution,
+    Components,
+    component_outputs,
+    direct_logit_attribution,
+    head_outputs,
+)
+from utils.measure.circuits import (
+    composition_score,
+    copying_score,
+    ov_matrix,
+    qk_matrix,
+    read_subspace,
+    subspace_overlap,
+    write_subspace,
+)
+from utils.measure.lens import logit_lens, stream_by_layer
+from utils.measure.losses import in_context_learning_score, second_half_loss, token_losses
+from utils.measure.norm import final_norm, unembed
+from utils.measure.paths import PathLogits, direct_path_logits, path_logits
+
+__all__ = [
+    "Attribution",
+    "Components",
+    "PathLogits",
+    "ablate_heads",
+    "attention_rollout",
+    "component_outputs",
+    "composition_score",
+    "copying_score",
+    "current_token_score",
+    "diagonal_score",
+    "direct_logit_attribution",
+    "direct_path_logits",
+    "duplicate_token_score",
+    "effective_sources",
+    "final_norm",
+    "head_outputs",
+    "head_scores",
+    "in_context_learning_score",
+    "induction_score",
+    "logit_lens",
+    "ov_matrix",
+    "path_logits",
+    "previous_token_score",
+    "qk_matrix",
+    "read_subspace",
+    "second_half_loss",
+    "stream_by_layer",
+    "subspace_overlap",
+    "token_losses",
+    "unembed",
+    "write_subspace",
+]
