@@ -19,6 +19,7 @@ from sphinx.errors import ExtensionError
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 CHECK = re.compile(r"""\bcheck\(\s*["']([\w.]+)["']""")
+MARKUP = re.compile(r"[\\`*_{}\[\]<>#$~|]")
 Cell = dict[str, Any]
 
 
@@ -71,9 +72,15 @@ def checked_below(cells: Sequence[Cell]) -> str | None:
 def hint_boxes(hints: Sequence[str]) -> str:
     """One closed box per hint, to be opened one after the other."""
     return "".join(
-        f":::{{dropdown}} Hint {level} of {len(hints)}\n:class-container: dtrs-hint\n\n{hint}\n:::\n\n"
+        f":::{{dropdown}} Hint {level} of {len(hints)}\n:class-container: dtrs-hint\n\n{as_markdown(hint)}\n:::\n\n"
         for level, hint in enumerate(hints, start=1)
     )
+
+
+def as_markdown(hint: str) -> str:
+    """A hint, which notebooks print as plain text, so that Markdown shows the same characters; `code` stays code."""
+    pieces = re.split(r"(`[^`]+`)", hint)
+    return "".join(piece if index % 2 else MARKUP.sub(r"\\\g<0>", piece) for index, piece in enumerate(pieces))
 
 
 def solution_box(source: str) -> str:

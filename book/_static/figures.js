@@ -168,7 +168,6 @@
       await Plotly.addFrames(plot, frames);
       if (sliders.length) frameControls(figure, plot, sliders[0], frames);
     }
-    plot.style.minHeight = "";
     let wide = plot.clientWidth;
     const again = () => Plotly.react(plot, houseTraces(plot.data), fitted(), settings);
     onThemeChange(again);
@@ -221,6 +220,7 @@
     try {
       const content = JSON.parse(figure.querySelector('script[type="application/json"]').textContent);
       await kinds[figure.dataset.kind](figure, plot, content);
+      plot.style.minHeight = "";
       figure.dataset.state = "drawn";
     } catch (error) {
       figure.dataset.state = "failed";
@@ -233,10 +233,13 @@
   function prepare(figure) {
     figure.dataset.state = "waiting";
     const plot = figure.querySelector(".dtrs-plot");
-    if (figure.dataset.kind === "plotly") {
-      const height = /"height":\s*(\d+)/.exec(figure.querySelector("script").textContent)?.[1];
-      plot.style.minHeight = `${height ?? HEIGHT}px`;
-    }
+    const json = figure.querySelector("script").textContent;
+    const reserved = {
+      plotly: () => /"height":\s*(\d+)/.exec(json)?.[1] ?? HEIGHT,
+      circuitsvis: () => (json.includes('"attention"') ? HEIGHT : 60),
+      explore: () => 60,
+    };
+    plot.style.minHeight = `${reserved[figure.dataset.kind]?.() ?? HEIGHT}px`;
     const caption = figure.querySelector("figcaption.dtrs-alt");
     if (caption) {
       const words = make("div", {});
