@@ -1,4 +1,4 @@
-"""Training batches: windows of Wikipedia prose, in some of which a passage comes again."""
+"""Training batches: windows of Wikipedia prose, in some of which passages come again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from utils.data.registry import cache_dir
 from utils.training.recipes import Recipe
 
 TOKENIZER_ARTICLES = 1500  # the merges of the tokenizer are learned from the first articles
-SHORTEST_REPEAT = 16  # tokens
+PASSAGES_PER_ROW = 3  # repeated in each row that has repeats
+SHORTEST_REPEAT = 4  # tokens
+LONGEST_REPEAT = 0.4  # of the context
 
 
 def training_tokens(tokenizer_name: str, d_vocab: int) -> Int[Tensor, "token"]:
@@ -35,18 +37,33 @@ def training_tokens(tokenizer_name: str, d_vocab: int) -> Int[Tensor, "token"]:
 def training_batch(source: Int[Tensor, "token"], recipe: Recipe, step: int) -> Int[Tensor, "batch position"]:
     """The batch of one training step; the same step always gives the same batch, so a resumed run sees no other data.
 
-    In a share of the rows a passage of random length and place is written again further on, over what stood there.
+    In a share of the rows, passages of random length and place are written again further on, over what stood there.
+    Short passages are as likely as long ones (log-uniform lengths), so that matching a single token pays.
     """
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
     starts = torch.randint(0, len(source) - recipe.n_ctx, (recipe.batch,), generator=generator)
     tokens = source[starts[:, None] + torch.arange(recipe.n_ctx)].long()
     tokens[:, 0] = 0
     for row in torch.nonzero(torch.rand(recipe.batch, generator=generator) < recipe.repeat_share).flatten():
-        length = _between(SHORTEST_REPEAT, recipe.n_ctx // 2 - 8, generator)
-        first = _between(1, recipe.n_ctx - 2 * length, generator)
-        again = _between(first + length, recipe.n_ctx - length + 1, generator)
-        tokens[row, again : again + length] = tokens[row, first : first + length].clone()
+        for _ in range(PASSAGES_PER_ROW):
+            _repeat_passage(tokens[row], recipe, generator)
     return tokens
+
+
+def _repeat_passage(tokens: Int[Tensor, "position"], recipe: Recipe, generator: torch.Generator) -> None:
+    """Writes one passage of a row again further on, in place."""
+    longest = int(LONGEST_REPEAT * recipe.n_ctx)
+    length = round(SHORTEST_REPEAT * (longest / SHORTEST_REPEAT) ** _uniform(generator))
+    first = _between(1, recipe.n_ctx - 2 * length, generator)
+    again = _between(first + length, recipe.n_ctx - length + 1, generator)
+    if _uniform(generator) < recipe.random_share:
+        tokens[first : first + length] = torch.randint(1, recipe.d_vocab, (length,), generator=generator)
+    tokens[again : again + length] = tokens[first : first + length].clone()
+
+
+def _uniform(generator: torch.Generator) -> float:
+    """A number between 0 and 1."""
+    return torch.rand((), generator=generator).item()
 
 
 def _between(low: int, high: int, generator: torch.Generator) -> int:

@@ -6,7 +6,8 @@ import platform
 
 from utils.data import wikipedia
 from utils.models import shipped
-from utils.training.quality import SEEDS, Quality, measure
+from utils.training.batches import LONGEST_REPEAT, PASSAGES_PER_ROW, SHORTEST_REPEAT
+from utils.training.quality import PERIOD, SEEDS, Quality, measure
 from utils.training.recipes import Recipe
 
 TEMPLATE = """\
@@ -28,9 +29,9 @@ English Wikipedia prose of 2006: enwik8 (CC BY-SA) without markup, from the sour
 
 ## Recipe
 
-`python -m utils.training {name}`: {recipe.steps:,} steps of {recipe.batch} x {recipe.n_ctx} tokens, AdamW, peak learning
-rate {recipe.learning_rate}, weight decay {recipe.weight_decay}, warm-up and cosine, matrix products in bfloat16, seed
-{recipe.seed}. {minutes:.0f} minutes on {machine}.
+`python -m utils.training {name}`: {recipe.steps:,} steps of {recipe.batch} x {recipe.n_ctx} tokens, AdamW, peak
+learning rate {recipe.learning_rate}, weight decay {recipe.weight_decay}, warm-up and cosine, matrix products in
+bfloat16, seed {recipe.seed}. {minutes:.0f} minutes on {machine}.
 
 ## Measured
 
@@ -53,7 +54,7 @@ ROWS = {
     "first_half_loss": "loss on random tokens, first copy",
     "second_half_loss": "loss on random tokens, second copy",
     "text_loss": "loss on held-out text",
-    "in_context_learning_score": "in-context-learning score (last 40 tokens minus tokens 20 to 40)",
+    "in_context_learning_score": "in-context-learning score (tokens 215 to 255 minus tokens 20 to 40)",
 }
 
 
@@ -61,8 +62,9 @@ def write_card(name: str, recipe: Recipe, seconds: float, device: str, threads: 
     """Measures the shipped weights, writes `card.md` beside them and returns its text."""
     trained, untrained = measure(name), measure(name, checkpoint=0)
     share = (
-        f"In {recipe.repeat_share:.0%} of the training sequences a passage of 16 to {recipe.n_ctx // 2 - 9} tokens "
-        "comes again further on."
+        f"In {recipe.repeat_share:.0%} of the training sequences {PASSAGES_PER_ROW} passages of {SHORTEST_REPEAT} to "
+        f"{int(LONGEST_REPEAT * recipe.n_ctx)} tokens come again further on; {recipe.random_share:.0%} of those passages "
+        "are random tokens, the others text."
         if recipe.repeat_share
         else "No passage was repeated on purpose."
     )
@@ -82,7 +84,7 @@ def write_card(name: str, recipe: Recipe, seconds: float, device: str, threads: 
         minutes=seconds / 60,
         machine=f"{device} ({platform.machine()}, {threads} thread{'s' if threads > 1 else ''})",
         seeds=", ".join(map(str, SEEDS)),
-        period=recipe.n_ctx // 2 - 1,
+        period=PERIOD,
         table="\n".join(_row(label, field, trained, untrained) for field, label in ROWS.items()),
     )
     (shipped.WEIGHTS / name / "card.md").write_text(text)

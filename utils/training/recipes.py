@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Dense where the induction heads form, sparse before and after.
-CHECKPOINTS = (
-    *(0, 250, 500, 750, 1000, 1250, 1500, 1750, 2000, 2250, 2500, 3000),
-    *(4000, 5000, 6000, 8000, 10000, 12000),
-)
+CHECKPOINTS = (*range(0, 2500, 250), 2500, 3000, 3500, 4000, 5000, 6000, 8000)
 
 
 @dataclass(frozen=True)
@@ -18,13 +15,15 @@ class Recipe:
 
     Attributes:
         n_layers: attention layers.
-        repeat_share: share of the training sequences in which a passage comes again.
+        repeat_share: share of the training sequences in which passages come again.
+        random_share: share of those passages that are random tokens rather than text.
         checkpoints: training steps at which the weights are kept; the last one ends the training.
         purpose: one sentence for the model card.
     """
 
     n_layers: int
     repeat_share: float
+    random_share: float
     checkpoints: tuple[int, ...]
     purpose: str
     d_model: int = 128
@@ -63,18 +62,21 @@ RECIPES = {
     "induction": Recipe(
         n_layers=2,
         repeat_share=0.5,
+        random_share=0.2,
         checkpoints=CHECKPOINTS,
         purpose="Two attention layers: the smallest model in which induction heads form.",
     ),
     "induction-1l": Recipe(
         n_layers=1,
         repeat_share=0.5,
+        random_share=0.2,
         checkpoints=(0, CHECKPOINTS[-1]),
         purpose="The one-layer twin of `induction` on the same data: it cannot form an induction head.",
     ),
     "induction-plain": Recipe(
         n_layers=2,
         repeat_share=0.0,
+        random_share=0.0,
         checkpoints=(0, CHECKPOINTS[-1]),
         purpose="`induction` without the repeated passages: what the text alone teaches in the same number of steps.",
     ),

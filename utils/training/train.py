@@ -80,6 +80,7 @@ def schedule(step: int, steps: int) -> float:
 def forward(model: NativeModel, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_vocab"]:
     """The model's logits with matrix products in bfloat16: what `model(tokens)` computes, several times faster."""
     batch, length = tokens.shape
+    assert model.pos is not None
     stream = model.tok_embed(tokens) + model.pos.weight[:length]
     ahead = torch.full((length, length), -torch.inf, dtype=torch.bfloat16, device=tokens.device).triu(1)
     for layer in model.layers:
