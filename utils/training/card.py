@@ -63,8 +63,8 @@ def write_card(name: str, recipe: Recipe, seconds: float, device: str, threads: 
     trained, untrained = measure(name), measure(name, checkpoint=0)
     share = (
         f"In {recipe.repeat_share:.0%} of the training sequences {PASSAGES_PER_ROW} passages of {SHORTEST_REPEAT} to "
-        f"{int(LONGEST_REPEAT * recipe.n_ctx)} tokens come again further on; {recipe.random_share:.0%} of those passages "
-        "are random tokens, the others text."
+        f"{int(LONGEST_REPEAT * recipe.n_ctx)} tokens come again further on; {recipe.random_share:.0%} of those "
+        "passages are random tokens, the others text."
         if recipe.repeat_share
         else "No passage was repeated on purpose."
     )
