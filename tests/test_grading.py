@@ -241,7 +241,8 @@ def test_a_hint_that_does_not_exist(level: object, said: Output) -> None:
 
 
 def test_hints_for_unknown_exercises(said: Output) -> None:
-    hint("fake.scal"), hint(None)
+    hint("fake.scal")
+    hint(None)
     printed = said()
     assert "Did you mean 'fake.scale'?" in printed and "it got nothing (None)" in printed
 

@@ -178,5 +178,11 @@ def _reads(node: ast.AST) -> set[str]:
     while scopes:
         scope = scopes.pop()
         scopes += scope.get_children()
-        names |= {symbol.get_name() for symbol in scope.get_symbols() if symbol.is_global() and symbol.is_referenced()}
+        names |= {symbol.get_name() for symbol in scope.get_symbols() if _from_outside(symbol)}
     return names
+
+
+def _from_outside(symbol: symtable.Symbol) -> bool:
+    """Whether a function takes this name from the notebook; `is_global` errs in a function that is called `top`."""
+    own = symbol.is_parameter() or symbol.is_assigned() or symbol.is_imported()
+    return symbol.is_referenced() and symbol.is_global() and (not own or symbol.is_declared_global())
