@@ -1,6 +1,6 @@
-"""Checks of the chapter on induction heads: what heads do, seen in their patterns and in the losses.
+"""Checks of the chapter on induction heads: what heads do, seen in their attention patterns.
 
-The exercises about weights are checked in `induction_heads_weights`.
+The exercises about losses are checked in `induction_heads_losses`, those about weights in `induction_heads_weights`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils.grading import exercise, expect_close, expect_shape, fail
@@ -21,16 +21,6 @@ Student = Callable[..., Any]
 def fresh() -> torch.Generator:
     """A generator that no submission can foresee."""
     return torch.Generator().manual_seed(secrets.randbits(62))
-
-
-def number(got: Any, name: str) -> float:
-    """A student's number, whether it came as a Python number or as a tensor with one element."""
-    if isinstance(got, Tensor) and got.numel() == 1:
-        return float(got)
-    if isinstance(got, bool) or not isinstance(got, (int, float)):
-        described = f"a tensor of shape {tuple(got.shape)}" if isinstance(got, Tensor) else f"a {type(got).__name__}"
-        fail(f"{name} should be one number, and this is {described}.")
-    return float(got)
 
 
 def random_patterns(batch: int, head: int, length: int, generator: torch.Generator) -> Float[Tensor, "b h query key"]:
@@ -133,34 +123,37 @@ def check_previous_token_score(student: Student) -> None:
     generator = fresh()
     for batch, head, length in ((2, 3, 7), (1, 5, 4), (4, 2, 3)):
         pattern = random_patterns(batch, head, length, generator)
-        below = pattern.diagonal(offset=-1, dim1=-2, dim2=-1)
         got = student(pattern)
         _expect_one_per_head(got, batch, head)
         expect_close(
             got,
-            below[..., 1:].mean((0, -1)),
-            mistakes={
-                "You kept query 1, whose previous token is BOS: heads rest there for other reasons.": below.mean((0, -1)),
-                "That is the main diagonal: attention from each token to itself.": _diagonal_mean(pattern, 0)[1],
-                "These are zeros: offset +1 lies above the diagonal, in the future. Keys come last, so one step back "
-                "is offset −1.": torch.zeros(head),
-                "You added the attention up; a score is a mean, so that length does not matter.": below[..., 1:]
-                .mean(0)
-                .sum(-1),
-                "You averaged over all queries and keys. Only the entries one step back belong in the mean.": below[
-                    ..., 1:
-                ].sum((0, -1))
-                / (batch * length * length),
-                "That is attention two steps back.": _diagonal_mean(pattern, 2)[0],
-            },
+            _below(pattern, 1)[..., 1:].mean((0, -1)),
+            mistakes=_previous_mistakes(pattern),
             otherwise="The scores differ. Average pattern[b, h, q, q − 1] over the batch and over queries from 2 on.",
         )
 
 
-def _diagonal_mean(pattern: Tensor, back: int) -> tuple[Tensor, Tensor]:
-    """Mean attention `back` positions back: over all queries that have such a key, and over those from 2 on."""
-    values = pattern.diagonal(offset=-back, dim1=-2, dim2=-1)
-    return values.mean((0, -1)), values[..., max(0, 2 - back) :].mean((0, -1))
+def _below(pattern: Tensor, back: int) -> Float[Tensor, "batch head query-back"]:
+    """Attention `back` positions back; the first entry belongs to query `back`."""
+    return pattern.diagonal(offset=-back, dim1=-2, dim2=-1)
+
+
+def _previous_mistakes(pattern: Tensor) -> dict[str, Tensor]:
+    batch, head, length, _ = pattern.shape
+    kept = _below(pattern, 1)[..., 1:]
+    return {
+        "You kept query 1, whose previous token is BOS: heads rest there for other reasons.": (
+            _below(pattern, 1).mean((0, -1))
+        ),
+        "That is the main diagonal: attention from each token to itself.": _below(pattern, 0)[..., 1:].mean((0, -1)),
+        "These are zeros: offset +1 lies above the diagonal, in the future. Keys come last, so one step back is "
+        "offset −1.": torch.zeros(head),
+        "You added the attention up; a score is a mean, so that length does not matter.": kept.mean(0).sum(-1),
+        "You averaged over all queries and keys. Only the entries one step back belong in the mean.": (
+            kept.sum((0, -1)) / (batch * length * length)
+        ),
+        "That is attention two steps back.": _below(pattern, 2).mean((0, -1)),
+    }
 
 
 @exercise(
@@ -182,38 +175,45 @@ def check_induction_score(student: Student) -> None:
     generator = fresh()
     for batch, head, period, copies in ((2, 3, 4, 3), (3, 5, 6, 2), (2, 4, 1, 5)):
         pattern = random_patterns(batch, head, 1 + period * copies, generator)
-        stripe = pattern.diagonal(offset=1 - period, dim1=-2, dim2=-1)  # first entry: query period - 1
-        want = stripe[..., 2:].mean((0, -1))
+        want = _below(pattern, period - 1)[..., 2:].mean((0, -1))
         got = student(pattern, period)
         _expect_one_per_head(got, batch, head)
-        mistakes = {
-            "You looked `period` back. That is the same token's earlier copy (a duplicate-token head); an induction "
-            "head looks at what came after it.": pattern.diagonal(offset=-period, dim1=-2, dim2=-1)[..., 1:].mean((0, -1)),
-            "You looked period + 1 back. Back to the earlier copy, then one step forward: period − 1.": pattern.diagonal(
-                offset=-period - 1, dim1=-2, dim2=-1
-            ).mean((0, -1)),
-            "Your mean begins in the first copy, where no token has an earlier copy. Start at query period + 1: "
-            "BOS takes position 0.": stripe.mean((0, -1)),
-            "Your mean begins one query too early: BOS takes position 0, so the second copy starts at "
-            "period + 1.": stripe[..., 1:].mean((0, -1)),
-            "You divided by all queries, the first copy's too. A perfect head should score 1.": stripe[..., 2:].sum((0, -1))
-            / (batch * pattern.shape[-1]),
-            "You kept the second copy and lost the later ones.": stripe[..., 2 : 2 + period].mean((0, -1)),
-            "You took the largest attention on the stripe. One lucky token would make a head; take the mean.": stripe[
-                ..., 2:
-            ].amax((0, -1)),
-        }
         short = " This was a period of 1: the offset is 0 then." if period == 1 else ""
         expect_close(
             got,
             want,
-            mistakes={text: value for text, value in mistakes.items() if _differ(value, want)},
+            mistakes=_unlike(want, _induction_mistakes(pattern, period)),
             otherwise=f"The scores differ. Average pattern[b, h, q, q − period + 1] over q > period.{short}",
         )
 
 
-def _differ(a: Tensor, b: Tensor) -> bool:
-    return not torch.allclose(a, b, atol=1e-3)
+def _induction_mistakes(pattern: Tensor, period: int) -> dict[str, Tensor]:
+    stripe = _below(pattern, period - 1)
+    later = stripe[..., 2:]
+    return {
+        "You looked `period` back. That is the same token's earlier copy (a duplicate-token head); an induction head "
+        "looks at what came after it.": _below(pattern, period)[..., 1:].mean((0, -1)),
+        "You looked period + 1 back. Back to the earlier copy, then one step forward: period − 1.": (
+            _below(pattern, period + 1).mean((0, -1))
+        ),
+        "Your mean begins in the first copy, where no token has an earlier copy. Start at query period + 1: BOS takes "
+        "position 0.": stripe.mean((0, -1)),
+        "Your mean begins one query too early: BOS takes position 0, so the second copy starts at period + 1.": (
+            stripe[..., 1:].mean((0, -1))
+        ),
+        "You divided by all queries, the first copy's too. A perfect head should score 1.": (
+            later.sum((0, -1)) / (len(pattern) * pattern.shape[-1])
+        ),
+        "You kept the second copy and lost the later ones.": later[..., :period].mean((0, -1)),
+        "You took the largest attention on the stripe. One lucky token would make a head; take the mean.": (
+            later.amax((0, -1))
+        ),
+    }
+
+
+def _unlike(want: Tensor, mistakes: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The mistakes that show on these inputs: those whose value is not the right one by chance."""
+    return {text: wrong for text, wrong in mistakes.items() if not torch.allclose(wrong, want, atol=1e-3)}
 
 
 @exercise(
@@ -249,12 +249,13 @@ def check_classify_heads(student: Student) -> None:
             fail(f"There are {len(want)} heads in these patterns, and you returned {len(got)} labels.")
         if unknown := sorted(set(got) - {"induction", "positional", "neither"}):
             fail(f'{unknown[0]!r} is no label here: use "induction", "positional" or "neither".')
-        for kind, label, expected in zip(kinds, got, want, strict=True):
-            if label != expected:
-                fail(_MISTAKEN[kind, label])
+        wrong = {(kind, label) for kind, label, expected in zip(kinds, got, want, strict=True) if label != expected}
+        for case, sentence in _MISTAKEN.items():
+            if case in wrong:
+                fail(sentence)
 
 
-_MISTAKEN = {
+_MISTAKEN = {  # in the order in which to mention them
     ("induction", "positional"): "A head that follows the repetition at every period was called positional. The "
     "distance it looks back changes with the period; a positional head's does not.",
     ("induction", "neither"): "A head with a score of about 0.8 at every period should be called induction.",
@@ -270,7 +271,7 @@ _MISTAKEN = {
     ("sometimes", "positional"): "A head was called positional although it does not look the same distance back in "
     "every pattern. Failing at one period is not enough: test the distance.",
     ("weak", "induction"): "A head with a score of about 0.3 was called induction at a threshold of 0.5.",
-    ("weak", "positional"): "A head with a weak stripe at every period was called positional. Test the distance it looks.",
+    ("weak", "positional"): "A head with a weak stripe at every period was called positional. Test its distance.",
     ("duplicate", "induction"): "A duplicate-token head, which looks `period` back, was called induction. What follows "
     "the earlier copy is period − 1 back.",
     ("duplicate", "positional"): "A duplicate-token head, which looks `period` back, was called positional.",
@@ -327,19 +328,20 @@ def _staged(
 )
 def check_prefix_matching_score(student: Student) -> None:
     generator = fresh()
-    for batch, head, length, d_vocab in ((3, 4, 19, 7), (1, 2, 30, 12), (2, 5, 12, 4)):
+    for batch, head, length, d_vocab in ((3, 4, 19, 15), (1, 2, 30, 12), (2, 5, 12, 9)):
         pattern = random_patterns(batch, head, length, generator)
         tokens = torch.randint(1, d_vocab, (batch, length), generator=generator)
+        tokens[0] = 1 + tokens[0] % 3  # many earlier copies in the first row, few in the last
+        tokens[-1, : length // 2] = torch.arange(length // 2)
+        tokens[0, 3:6] = tokens[0, -1]  # adjacent repeats, and the last token comes earlier too
         tokens[:, 0] = 0
-        tokens[0, 3:5] = tokens[0, 5] = tokens[0, -1]  # adjacent repeats, and the last token comes earlier too
-        if batch > 1:
-            tokens[1, 2 : length // 2] = 1 + torch.arange(length // 2 - 2) % (d_vocab - 1)
         got = student(pattern, tokens)
         _expect_one_per_head(got, batch, head)
+        want = _mean_found(pattern, _matches(tokens, torch.full((batch,), -1)))
         expect_close(
             got,
-            prefix_matching(pattern, tokens),
-            mistakes=_prefix_mistakes(pattern, tokens),
+            want,
+            mistakes=_unlike(want, _prefix_mistakes(pattern, tokens)),
             otherwise="The scores differ. For each query with at least one match, add the attention to all keys k ≤ q "
             "with tokens[k − 1] == tokens[q]; then average over those (row, query) pairs.",
         )
@@ -351,17 +353,14 @@ def check_prefix_matching_score(student: Student) -> None:
     expect_close(got, torch.zeros(3), mistakes={}, otherwise="Where no token comes twice, every score should be 0.")
 
 
-def _matches(tokens: Int[Tensor, "batch position"], missing: Int[Tensor, "batch"]) -> Tensor:
+def _matches(tokens: Int[Tensor, "batch position"], missing: Int[Tensor, "batch"]) -> Bool[Tensor, "batch query key"]:
+    """Where the token before the key equals the token at the query; `missing` is what stands before key 0."""
     before = torch.cat([missing[:, None], tokens[:, :-1]], dim=1)
     return (tokens[:, :, None] == before[:, None, :]).tril()
 
 
-def prefix_matching(pattern: Tensor, tokens: Tensor) -> Float[Tensor, "head"]:
-    """The reference answer: attention to what followed earlier copies, over queries that have one."""
-    return _mean_found(pattern, _matches(tokens, torch.full((len(tokens),), -1)))
-
-
-def _mean_found(pattern: Tensor, match: Tensor) -> Tensor:
+def _mean_found(pattern: Tensor, match: Tensor) -> Float[Tensor, "head"]:
+    """Attention to matches, averaged over the (row, query) pairs that have one; zeros if none has."""
     found = (pattern * match[:, None]).sum(-1)  # [batch head query]
     counts = match.any(-1)
     return (found * counts[:, None]).sum((0, 2)) / counts.sum().clamp(min=1)
@@ -377,25 +376,27 @@ def _prefix_mistakes(pattern: Tensor, tokens: Tensor) -> dict[str, Tensor]:
     best = (pattern * match[:, None]).amax(-1)
     after = torch.cat([tokens[:, 1:], torch.full((len(tokens), 1), -1)], dim=1)
     ahead = (tokens[:, :, None] == after[:, None, :]).tril(-1)
-    mistakes = {
+    every = counts.sum().clamp(min=1)
+    return {
         "You matched keys that hold the query's own token (a duplicate-token head). The match is with the token before "
         "the key.": _mean_found(pattern, same),
         "Your match looks at the token after the key. An induction head lands one step after the earlier copy: compare "
         "with tokens[k − 1].": _mean_found(pattern, ahead),
-        "Key 0 has no token before it: torch.roll brings the last token round to the front.": _mean_found(
-            pattern, _matches(tokens, tokens[:, -1])
+        "Key 0 has no token before it: torch.roll brings the last token round to the front.": (
+            _mean_found(pattern, _matches(tokens, tokens[:, -1]))
         ),
-        "You averaged over all queries. A query without an earlier copy has nothing to find and does not count.": found.mean(
-            (0, 2)
+        "You averaged over all queries. A query without an earlier copy has nothing to find and does not count.": (
+            found.mean((0, 2))
         ),
-        "You averaged within each row first. Every (row, query) pair should count once, however many its row has.": rows.mean(0),
-        "You counted the latest match alone. Several earlier copies all count: add their attention.": _mean_found(
-            pattern, latest
+        "You averaged within each row first. Every (row, query) pair should count once, however many its row has.": (
+            rows.mean(0)
         ),
-        "You took the largest attention among the matches; add it up over all of them.": (best * counts[:, None]).sum((0, 2))
-        / counts.sum().clamp(min=1),
-        "You left out the key at the query itself. When a token comes twice in a row, what followed the earlier copy is "
-        "the query's own position.": _mean_found(pattern, match.tril(-1)),
+        "You counted the latest match alone. Several earlier copies all count: add their attention.": (
+            _mean_found(pattern, latest)
+        ),
+        "You took the largest attention among the matches; add it up over all of them.": (
+            (best * counts[:, None]).sum((0, 2)) / every
+        ),
+        "You left out the key at the query itself. When a token comes twice in a row, what followed the earlier copy "
+        "is the query's own position.": _mean_found(pattern, match.tril(-1)),
     }
-    want = prefix_matching(pattern, tokens)
-    return {text: value for text, value in mistakes.items() if _differ(value, want)}
