@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import ActivationCache
 
-Hook = tuple[str, Callable[..., Any]]
+Hook = tuple[str | Callable[..., Any], Callable[..., Any]]  # as `run_with_hooks` takes them
 
 
 def ablate_heads(
@@ -36,7 +36,7 @@ def ablate_heads(
     by_layer: dict[int, list[int]] = defaultdict(list)
     for layer, head in heads:
         by_layer[layer].append(head)
-    hooks = []
+    hooks: list[Hook] = []
     for layer, chosen in sorted(by_layer.items()):
         name = f"blocks.{layer}.attn.hook_z"
         means = None if how == "zero" or cache is None else cache[name].detach().mean(dim=(0, 1))

@@ -21,9 +21,9 @@ from transformer_lens.model_bridge import TransformerBridge
 def final_norm(model: TransformerBridge, stream: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_model"]:
     """The model's final norm applied to any stream, its scale computed from that very stream."""
     centred = centre(model, stream)
-    kind = model.cfg.normalization_type
-    scale = 1.0 if kind is None else (centred.pow(2).mean(-1, keepdim=True) + model.cfg.eps).sqrt()
-    return affine(model, model.ln_final if kind is not None else None, centred / scale)
+    if model.cfg.normalization_type is not None:
+        centred = centred / (centred.pow(2).mean(-1, keepdim=True) + model.cfg.eps).sqrt()
+    return centred * weight(model, model.ln_final) + bias(model.ln_final)
 
 
 @torch.no_grad()
@@ -50,13 +50,6 @@ def frozen(
     Linear in `part`: the parts of a stream, normed one by one, sum to the normed stream minus the bias.
     """
     return centre(model, part) / scale * weight(model, norm)
-
-
-def affine(
-    model: TransformerBridge, norm: Any, normalised: Float[Tensor, "*rest d_model"]
-) -> Float[Tensor, "*rest d_model"]:
-    """The weight and the bias of a norm, where it has them."""
-    return normalised * weight(model, norm) + bias(norm)
 
 
 def weight(model: TransformerBridge, norm: Any) -> Float[Tensor, "d_model"] | float:
