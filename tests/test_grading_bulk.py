@@ -16,7 +16,7 @@ from utils.grading import bulk, codec, exercise, expect_close, expect_shape
 from utils.grading import submission as notebooks
 from utils.grading.__main__ import main
 from utils.grading.isolation import MB, Limits
-from utils.grading.registry import exercises, find, temporary_registry
+from utils.grading.registry import all_exercises, find, temporary_registry
 
 LIMITS = Limits(call_seconds=3, exercise_seconds=10, cpu_seconds=60, reply_bytes=MB, file_bytes=MB)
 NAMES = ["scale", "pair", "name"]
@@ -65,7 +65,7 @@ def write(path: Path, cells: list[str]) -> Path:
 
 def graded(tmp_path: Path, *cells: str) -> bulk.Marks:
     """The marks of a notebook with these cells and a check of everything."""
-    return bulk.grade(write(tmp_path / "a.ipynb", [*cells]), exercises("fake"), LIMITS)
+    return bulk.grade(write(tmp_path / "a.ipynb", [*cells]), all_exercises("fake"), LIMITS)
 
 
 def test_full_marks_for_right_answers(tmp_path: Path) -> None:
@@ -103,13 +103,13 @@ CASES = {
 
 
 def test_every_failure_is_one_sentence_and_spares_the_other_exercises(tmp_path: Path) -> None:
-    good = exercises("fake")
+    good = all_exercises("fake")
     cells = [SCALE, PAIR, NAME]
     for number, cell in enumerate(CASES):
         options = {"points": 2, "minutes": 5, "difficulty": 1, "hints": ["a", "b", "c"]}
         exercise(f"fake.case_{number}", title=str(number), **options)(find("fake.pair").check)  # type: ignore[arg-type]
         cells += [cell.replace("pair", f"pair_{number}"), f'check("fake.case_{number}", pair_{number})']
-    marks = bulk.grade(write(tmp_path / "a.ipynb", [*cells, *checks()]), exercises("fake"), LIMITS)
+    marks = bulk.grade(write(tmp_path / "a.ipynb", [*cells, *checks()]), all_exercises("fake"), LIMITS)
     assert all(marks.outcomes[item.id].status == "solved" for item in good), marks
     for number, (cell, sentence) in enumerate(CASES.items()):
         got = marks.outcomes[f"fake.case_{number}"]
@@ -173,7 +173,7 @@ def test_missing_and_unknown_exercises(tmp_path: Path) -> None:
 def test_files_that_are_no_notebooks(content: bytes, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "a.ipynb"
     path.write_bytes(content)
-    marks = bulk.grade(path, exercises("fake"), LIMITS)
+    marks = bulk.grade(path, all_exercises("fake"), LIMITS)
     assert marks.total == 0 and len(marks.outcomes) == 3 and sentence in marks.notes[0]
 
 
@@ -187,7 +187,7 @@ def test_strange_cells_are_passed_over(tmp_path: Path) -> None:
     cells: list[object] = [3, None, {"cell_type": "code"}, {"cell_type": "code", "source": {"a": 1}}]
     cells += [{"cell_type": "code", "source": [1, PAIR]}, {"cell_type": "code", "source": checks("pair")[0]}]
     (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
-    assert bulk.grade(tmp_path / "a.ipynb", exercises("fake"), LIMITS).outcomes["fake.pair"].status == "solved"
+    assert bulk.grade(tmp_path / "a.ipynb", all_exercises("fake"), LIMITS).outcomes["fake.pair"].status == "solved"
 
 
 def test_the_worker_has_its_own_empty_folder_and_a_bare_environment(

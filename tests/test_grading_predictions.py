@@ -93,7 +93,7 @@ def test_calibration_counts_only_this_chapter(said: Output) -> None:
     calibration("fake")
     lines = said().splitlines()
     assert lines[1] == "✗ fake.b  you: 0 to 1             measured: 2"
-    assert lines[-1].startswith("3 of your 4 intervals held the truth; 80 % of 4 is 3.2. That is about as well")
+    assert lines[-1].startswith("3 of 4 intervals held the truth; 80 % of 4 is 3.2. That is about as well")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_predictions_travel_with_progress(tmp_path: Path, monkeypatch: pytest.Mo
     import_progress(tmp_path / "mine.json")
     said()
     calibration("fake")
-    assert "1 of your 1 interval held" in said()
+    assert "1 of 1 interval held" in said()
 
 
 def test_the_page_gets_fragments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,11 +192,11 @@ def test_the_reader_commits_before_the_reveal(tmp_path: Path, monkeypatch: pytes
         page.wait_for_function("document.querySelectorAll('.dtrs-predict form')[1].hidden")
         assert "not counted" in page.locator(".dtrs-predict").nth(1).inner_text()
         tally = page.locator(".dtrs-calibration")
-        assert "1 of your 1 range held the measured value" in tally.inner_text()
+        assert "1 of 1 range held the measured value" in tally.inner_text()
         page.reload()
-        assert status.inner_text() == "You said 20 to 40 %." and "1 of your 1" in tally.inner_text()
+        assert status.inner_text() == "You said 20 to 40 %." and "1 of 1" in tally.inner_text()
         tally.get_by_role("button").click()
-        assert status.inner_text() == "" and "1 of your" not in tally.inner_text()
+        assert status.inner_text() == "" and "1 of 1" not in tally.inner_text()
         assert not answer.get_by_text("Measured:").is_visible()
         assert errors == []
         browser.close()

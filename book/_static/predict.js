@@ -120,7 +120,7 @@
   const judgement = (hits, count) => {
     const aim = AIM * count;
     const said =
-      `${hits} of your ${count} ${count === 1 ? "range" : "ranges"} held the measured value; ` +
+      `${hits} of ${count} ${count === 1 ? "range" : "ranges"} held the measured value; ` +
       `80 % of ${count} is ${aim.toFixed(1)}.`;
     if (count < 4) return `${said} With so few, luck decides: go on predicting.`;
     if (hits >= aim + 1 || hits === count) {

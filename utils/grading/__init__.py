@@ -27,9 +27,9 @@ answers that must fail stand beside it in `mutants/SLUG.py`; `utils.grading.audi
 
 from utils.grading.checking import check, hint, solved
 from utils.grading.expect import WrongAnswer, expect_close, expect_equal, expect_shape, fail
+from utils.grading.points import export_progress, import_progress, progress
 from utils.grading.predictions import calibration, predict, reveal
-from utils.grading.progress import export_progress, import_progress, progress
-from utils.grading.registry import Exercise, exercise, exercises
+from utils.grading.registry import Exercise, all_exercises, exercise
 
 __all__ = [
     "Exercise",
@@ -37,7 +37,7 @@ __all__ = [
     "calibration",
     "check",
     "exercise",
-    "exercises",
+    "all_exercises",
     "expect_close",
     "expect_equal",
     "expect_shape",

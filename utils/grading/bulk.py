@@ -28,7 +28,7 @@ from tqdm import tqdm
 from utils.grading import submission as notebooks
 from utils.grading.checking import Outcome, judge
 from utils.grading.isolation import Limits, RemoteStudent, Stopped, Worker
-from utils.grading.registry import Exercise, UnknownExercise, exercises, find
+from utils.grading.registry import Exercise, UnknownExercise, all_exercises, find
 from utils.grading.student import CouldNotRun
 
 FORMAT = 1
@@ -75,7 +75,7 @@ def columns(paths: list[Path]) -> list[Exercise]:
         except notebooks.Unreadable:
             continue
         slugs |= {id.partition(".")[0] for id in answers}
-    return [item for item in exercises() if item.slug in slugs]
+    return [item for item in all_exercises() if item.slug in slugs]
 
 
 def grade(path: Path, chosen: list[Exercise], limits: Limits | None = None) -> Marks:

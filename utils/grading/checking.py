@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.grading import progress
+from utils.grading import points
 from utils.grading.expect import WrongAnswer, kind
 from utils.grading.registry import Exercise, UnknownExercise, find
 from utils.grading.student import CouldNotRun, NotSolved, Student
@@ -91,22 +91,22 @@ def check(id: Any = None, function: Any = None) -> None:
     outcome = judge(exercise, Student(function))
     _session[id] = outcome.status == "solved"
     if outcome.status == "solved":
-        progress.record(exercise.id, exercise.points)
+        points.record(exercise.id, exercise.points)
     print(verdict(exercise, outcome))
 
 
 def verdict(exercise: Exercise, outcome: Outcome) -> str:
     """The text that `check` prints."""
-    points = f"{outcome.points} of {exercise.points} point{'' if exercise.points == 1 else 's'}"
+    earned = f"{outcome.points} of {exercise.points} point{'' if exercise.points == 1 else 's'}"
     if outcome.status == "solved":
-        return f"✓ {exercise.title}: solved, {points}."
+        return f"✓ {exercise.title}: solved, {earned}."
     if outcome.status == "not solved":
         return (
-            f"○ {exercise.title}: not solved yet, {points}.\n"
+            f"○ {exercise.title}: not solved yet, {earned}.\n"
             f'  Replace the ... in the function above; hint("{exercise.id}") gives a nudge.'
         )
     sign, words = ("✗", "not right yet") if outcome.status == "wrong" else ("!", "could not run")
-    return f"{sign} {exercise.title}: {words}, {points}.\n  {outcome.message}"
+    return f"{sign} {exercise.title}: {words}, {earned}.\n  {outcome.message}"
 
 
 def _misuse(id: Any, function: Any) -> str:

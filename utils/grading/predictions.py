@@ -124,7 +124,7 @@ def calibration(slug: str) -> None:
 def judgement(hits: int, count: int) -> str:
     """What `hits` of `count` intervals say about someone who aims at four in five, in plain words."""
     aim = AIM * count
-    said = f"{hits} of your {count} interval{'' if count == 1 else 's'} held the truth; 80 % of {count} is {aim:.1f}."
+    said = f"{hits} of {count} interval{'' if count == 1 else 's'} held the truth; 80 % of {count} is {aim:.1f}."
     if count < 4:
         return f"{said} With so few, luck decides: go on predicting."
     if hits >= aim + 1 or hits == count:
@@ -164,7 +164,7 @@ def _form(id: str, question: str, unit: str) -> str:
         f'<p class="dtrs-question"><strong>Predict.</strong> {html.escape(question)}</p>'
         '<p class="dtrs-paper">Write down a low and a high number that you are 80&nbsp;% sure hold it, and read on.</p>'
         "<form hidden><fieldset><legend>A range you are 80&nbsp;% sure of</legend>"
-        f'{field.format("low")} {field.format("high")}<span class="dtrs-unit"> {words}</span> '
+        f"{field.format('low')} {field.format('high')}{f'<span>{words}</span>' if unit else ''} "
         '<button type="submit">Commit</button></fieldset></form>'
         '<p class="dtrs-status" role="status" aria-live="polite"></p></div>'
     )

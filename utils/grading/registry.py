@@ -99,7 +99,7 @@ def _import_checks(slug: str | None) -> None:
             _imported.add(module.name)
 
 
-def exercises(slug: str | None = None) -> list[Exercise]:
+def all_exercises(slug: str | None = None) -> list[Exercise]:
     """The exercises of one chapter, or of all, in the order of the book and then of their checks."""
     _import_checks(slug)
     found = [item for item in _exercises.values() if slug is None or item.slug == slug]
@@ -130,9 +130,9 @@ def find_slug(slug: str) -> str:
     Raises:
         UnknownExercise: if no exercise belongs to such a chapter; the message suggests close names.
     """
-    if exercises(slug):
+    if all_exercises(slug):
         return slug
-    known = sorted({item.slug for item in exercises()})
+    known = sorted({item.slug for item in all_exercises()})
     close = difflib.get_close_matches(slug, known, n=2, cutoff=0.4) or known
     raise UnknownExercise(f"No chapter {slug!r} has exercises. Chapters that do: {', '.join(map(repr, close))}.")
 

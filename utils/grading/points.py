@@ -8,7 +8,7 @@ from typing import Any
 
 from utils.grading import store
 from utils.grading.display import in_notebook, show
-from utils.grading.registry import Exercise, UnknownExercise, exercises, find, find_slug
+from utils.grading.registry import Exercise, UnknownExercise, all_exercises, find, find_slug
 
 
 def record(id: str, points: int) -> None:
@@ -23,7 +23,7 @@ def record(id: str, points: int) -> None:
 def progress(slug: Any = None) -> None:
     """Show the points earned so far, in one chapter or in all, as a table (and, in a notebook, a bar)."""
     try:
-        chosen = exercises() if slug is None else exercises(find_slug(str(slug)))
+        chosen = all_exercises() if slug is None else all_exercises(find_slug(str(slug)))
     except UnknownExercise as unknown:
         print(unknown)
         return
