@@ -24,7 +24,7 @@ def updated(page: str) -> str:
 
 def table() -> str:
     """A Markdown table with a line for every exercise and a total for every chapter, in reading order."""
-    lines = ["| Exercise | Difficulty | Minutes | Points |", "|---|---|--:|--:|"]
+    lines = ["| Exercise | Level | Minutes | Points |", "|---|---|--:|--:|"]
     for slug, group in groupby(all_exercises(), key=lambda item: item.slug):
         items = list(group)
         link = f"[{slug.replace('_', ' ').capitalize()}](../exercises/{slug}.ipynb)"
