@@ -9,6 +9,8 @@ import pytest
 
 from utils.grading import all_exercises
 from utils.grading.audit import audit, chapter_problems
+from utils.grading.bulk import grade
+from utils.grading.checking import Outcome, verdict
 from utils.grading.mutants import all_answers
 from utils.grading.registry import SLUGS
 from utils.grading.submission import read
@@ -43,11 +45,23 @@ def test_every_exercise_is_checked_in_its_notebook(slug: str, folder: str) -> No
 
 @pytest.mark.parametrize("slug", CHAPTERS)
 def test_solved_notebooks_print_full_marks_and_stubs_none(slug: str) -> None:
-    total = sum(item.points for item in all_exercises(slug))
-    assert _printed("solutions", slug).count("solved, ") == len(all_exercises(slug))
-    assert f"Total: {total} of {total} points." in _printed("solutions", slug)
-    assert _printed("exercises", slug).count("not solved yet, 0 of ") == len(all_exercises(slug))
-    assert f"Total: 0 of {total} points." in _printed("exercises", slug)
+    chapter = all_exercises(slug)
+    total = sum(item.points for item in chapter)
+    solutions, stubs = _printed("solutions", slug), _printed("exercises", slug)
+    for item in chapter:
+        assert verdict(item, Outcome("solved", item.points)) in solutions
+        assert verdict(item, Outcome("not solved", 0)) in stubs
+    assert f"Total: {total} of {total} points." in solutions
+    assert f"Total: 0 of {total} points." in stubs
+
+
+@pytest.mark.parametrize("slug", CHAPTERS)
+def test_isolated_grading_gives_solutions_full_marks_and_stubs_none(slug: str) -> None:
+    chapter = all_exercises(slug)
+    solved = grade(ROOT / "solutions" / f"{slug}.ipynb", chapter)
+    assert {id: outcome.message for id, outcome in solved.outcomes.items() if outcome.status != "solved"} == {}
+    stubs = grade(ROOT / "exercises" / f"{slug}.ipynb", chapter)
+    assert {outcome.status for outcome in stubs.outcomes.values()} == {"not solved"} and stubs.total == 0
 
 
 def _printed(folder: str, slug: str) -> str:
