@@ -161,7 +161,7 @@ def build(root: Path, solutions: bool) -> None:
     build_site(root, out, solutions, anew)
     memory.remember("settings", settings)
     print(
-        f"The book is in {out.relative_to(root)}/index.html ({ran} notebooks run, "
+        f"The book is in {out.relative_to(root)}/index.html (notebooks run: {ran}; "
         f"{time.monotonic() - started:.0f} s). Open it, or type make serve."
     )
 

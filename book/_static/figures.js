@@ -112,11 +112,14 @@
     return target;
   }
 
+  /** Plotly's text markup as plain text. */
+  const plain = (markup) => new DOMParser().parseFromString(String(markup), "text/html").body.textContent;
+
   /** A slider of the page's own for a plot's frames: Plotly's cannot be reached with the keyboard. */
   function frameControls(figure, plot, slider, frames) {
-    const labels = slider.steps?.map((step) => step.label ?? step.value) ?? frames.map((frame) => frame.name);
-    const names = slider.steps?.map((step) => step.args?.[0]?.[0] ?? step.label) ?? labels;
-    const title = (slider.currentvalue?.prefix ?? "").replace(/[:=]?\s*$/, "") || "frame";
+    const names = slider.steps?.map((step) => step.args?.[0]?.[0] ?? step.label) ?? frames.map((frame) => frame.name);
+    const labels = slider.steps?.map((step) => plain(step.label ?? step.value)) ?? names;
+    const title = plain(slider.currentvalue?.prefix ?? "").replace(/[:=]?\s*$/, "") || "frame";
     const show = (i) =>
       Plotly.animate(plot, [String(names[i])], {
         mode: "immediate",
@@ -158,7 +161,7 @@
       }
       if (narrow) {
         copy.margin = { ...copy.margin, l: Math.min(copy.margin?.l ?? 48, 52), r: Math.min(copy.margin?.r ?? 12, 12) };
-        if (copy.showlegend !== false) copy.legend = { ...copy.legend, orientation: "h", x: 0, y: -0.22, yanchor: "top" };
+        if (copy.showlegend !== false) copy.legend = { orientation: "h", x: 0, y: -0.22, yanchor: "top", ...copy.legend };
       }
       return assign(copy, houseLayout(copy, width));
     };
