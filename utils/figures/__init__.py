@@ -11,12 +11,12 @@ more. The built page carries that text beside the figure, and the notebook store
     token_labels                                  tokens as readable text for axes and views
 """
 
-from utils.figures.attention import attention, coloured_tokens
 from utils.figures.card import Row, replication_card
-from utils.figures.explore import explore
 from utils.figures.labels import token_labels
+from utils.figures.panels import explore
 from utils.figures.plots import bars, heatmap, histogram, lines, scatter
 from utils.figures.sliders import slider
+from utils.figures.views import attention, coloured_tokens
 
 __all__ = [
     "Row",

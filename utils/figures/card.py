@@ -6,6 +6,7 @@ import math
 import textwrap
 from dataclasses import dataclass
 from html import escape
+from typing import SupportsFloat
 
 from utils.figures.show import emit
 
@@ -47,10 +48,10 @@ class Row:
     """
 
     quantity: str
-    ours: float
+    ours: SupportsFloat
     band: tuple[float, float]
     published: str
-    control: float | None
+    control: SupportsFloat | None
     control_name: str
     source: str
     spread: str = ""
@@ -76,7 +77,7 @@ class Row:
             return f"{self.quantity}: the control ({self.control_name}) {inside}."
         return ""
 
-    def number(self, value: float) -> str:
+    def number(self, value: SupportsFloat) -> str:
         """A value with the row's decimals, and no sign before zero."""
         text = f"{float(value):.{self.digits}f}"
         return text.removeprefix("-") if float(text) == 0 else text

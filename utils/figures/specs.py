@@ -17,7 +17,9 @@ from utils.figures.values import is_text, rounded, same_length, short, to_array
 
 Spec = dict[str, Any]
 
-LEGEND = {"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"}
+LEGEND_DROP = 68  # px from the plot's lower edge to the legend: room for tick labels and the axis title
+LETTER = 7  # px, the width of a letter in a tick label
+NARROW = 260  # px, the width of a plot on a phone
 MANY = 30  # points: above this a line needs no markers
 WHOLE = 12  # cells: up to this many, every row and column has its number
 
@@ -38,8 +40,15 @@ def _hover(x_title: str, y_title: str, name: str = "") -> str:
 
 
 def _with_legend(spec: Spec, count: int) -> Spec:
+    """Series are named under the plot, where a narrow screen has room, and under its tick labels even if upright."""
     if count > 1:
-        spec["layout"] |= {"showlegend": True, "legend": dict(LEGEND)}
+        base = spec["layout"]
+        words = spec["data"][0]["x"] if base["xaxis"].get("type") == "category" else []
+        upright = sum(len(word) + 2 for word in words) * LETTER > NARROW
+        room = LETTER * min(20, max(map(len, words))) if upright else 0
+        inside = base["height"] - base["margin"]["t"] - base["margin"]["b"]
+        legend = {"orientation": "h", "x": 0, "y": short(-(LEGEND_DROP + room) / inside, 3), "yanchor": "top"}
+        spec["layout"] = base | {"height": base["height"] + room, "showlegend": True, "legend": legend}
     return spec
 
 
@@ -85,7 +94,12 @@ def heatmap(
         "zmin": short(low, 3),
         "zmax": short(high, 3),
         "colorscale": DIVERGING if diverging else SEQUENTIAL,
-        "colorbar": {"thickness": 12, "outlinewidth": 0, "title": {"text": colour_title, "side": "right"}},
+        "colorbar": {
+            "thickness": 12,
+            "outlinewidth": 0,
+            "ticksuffix": "\u00a0\u00a0",  # keeps the title off the numbers
+            "title": {"text": colour_title, "side": "right"},
+        },
         "hoverongaps": False,
         "hovertemplate": f"{x_title or 'column'}: %{{x}}<br>{y_title or 'row'}: %{{y}}<br>"
         f"{colour_title or 'value'}: %{{z}}<extra></extra>",
@@ -122,6 +136,8 @@ def lines(
     if unknown := set(bands or {}) - set(named):
         raise ValueError(f"bands names {sorted(unknown)}, but the lines are {list(named)}: use the same names.")
     _set_log(base, log_x, log_y, places, named)
+    if _few_whole_numbers(places) and not log_x:
+        base["xaxis"]["dtick"] = 1
     data: list[Spec] = []
     for index, (name, values) in enumerate(named.items()):
         y = to_array(values, f"line {name!r}", 1)
@@ -145,6 +161,11 @@ def lines(
         base["shapes"], base["annotations"] = _marks(marks, log_x)
         base["margin"]["t"] += 14
     return _with_legend({"data": data, "layout": base}, len(named))
+
+
+def _few_whole_numbers(places: list[Any]) -> bool:
+    """Whether ticks at 0.5 and the like would stand where nothing is, as between two layers."""
+    return all(isinstance(place, int) for place in places) and max(places) - min(places) <= WHOLE
 
 
 def _set_log(base: Spec, log_x: bool, log_y: bool, places: list[Any], named: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ def layout(title: str, x_title: str = "", y_title: str = "", height: int = HEIGH
     """What every plot starts from. It names no colour: the page and `themed` add those of the theme."""
     return {
         "height": height,
-        "title": {"text": title, "x": 0, "xref": "paper", "xanchor": "left"},
+        "title": {"text": title, "x": 0, "xanchor": "left", "pad": {"l": 8}},
         "margin": {"l": 56, "r": 16, "t": 48, "b": 48},
         "xaxis": {"title": {"text": x_title, "standoff": 8}, "automargin": True, "zeroline": False},
         "yaxis": {"title": {"text": y_title, "standoff": 8}, "automargin": True, "zeroline": False},
@@ -95,6 +95,7 @@ def themed(spec: dict[str, Any]) -> dict[str, Any]:
         extra = 90  # px
         full["height"] = plain["height"] + extra
         full["margin"] = plain["margin"] | {"b": plain["margin"]["b"] + extra}
-        if "legend" in plain:
+        if "legend" in plain:  # its place is the slider's now
             full["legend"] = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}
+            full["margin"]["t"] += 24
     return spec | {"layout": full}
