@@ -69,14 +69,14 @@
   }
 
   function draw(root, data) {
-    const state = { off: [], shown: null, query: data.period + 4 };
+    const state = { off: [], shown: 0, query: 1 };
     // The first word of the second reading has no earlier copy to lean on at its left: it is left out of the mean.
     const second = (losses) => mean(losses.slice(data.period + 1));
     const intact = data.lossesWithout([]);
     const harm = (set) => second(data.lossesWithout(set)) - second(intact);
     const singles = Array.from({ length: data.total }, (_, head) => harm([head]));
     const worst = singles.indexOf(Math.max(...singles));
-    state.shown = mostInductive(data);
+    Object.assign(state, clearestLook(data));
 
     const heads = drawHeads();
     const readings = ["First reading", "Second reading"].map(drawReading);
@@ -254,7 +254,8 @@
       const names = state.off.map((head) => data.name(head)).join(", ").replace(/, ([^,]*)$/, " and $1");
       const without = `Without head${state.off.length > 1 ? "s" : ""} ${names}`;
       if (now - usual < HARMLESS) {
-        return `${without} the second reading is as easy as before (${now.toFixed(2)} nats). Try another.`;
+        const ease = now - usual < -HARMLESS ? "even easier than" : "as easy as";
+        return `${without} the second reading is ${ease} before: ${now.toFixed(2)} nats. Try another.`;
       }
       return (
         `${without} the surprise at the second reading rises from ${usual.toFixed(2)} to ${now.toFixed(2)} nats: ` +
@@ -286,12 +287,15 @@
     }
   }
 
-  // The head that, in the second reading, looks most at what came after the same word in the first.
-  function mostInductive(data) {
-    const scores = Array.from({ length: data.total }, (_, head) =>
-      mean(data.words.map((_, index) => data.attention(head, data.period + 1 + index, index + 2)))
-    );
-    return scores.indexOf(Math.max(...scores));
+  // The head that, in the second reading, looks most at what came after the same word in the first; and the word at
+  // which it does so most clearly.
+  function clearestLook(data) {
+    const queries = data.words.slice(1).map((_, index) => data.period + 1 + index);
+    const look = (head, query) => data.attention(head, query, query - data.period + 1);
+    const scores = Array.from({ length: data.total }, (_, head) => mean(queries.map((query) => look(head, query))));
+    const shown = scores.indexOf(Math.max(...scores));
+    const looks = queries.map((query) => look(shown, query));
+    return { shown, query: queries[looks.indexOf(Math.max(...looks))] };
   }
 
   function percent(share) {
