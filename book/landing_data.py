@@ -23,7 +23,7 @@ TARGET = Path(__file__).parent / "_static" / "landing-heads.json"
 CANDIDATES = "great city people early number world long system years group under name first music house large play"
 PERIOD = 12  # words in the list: what fits a phone
 MOST_SETS = 1000  # sets of removed heads: all of them in a model of 8 heads, up to three at a time of 16
-STEP = 0.05  # nats: one unit of a stored byte, so that 255 is 12.75 nats
+STEP = 0.06  # nats: one unit of a stored byte, so that 255 is 15.3 nats
 SETS_AT_ONCE = 256  # sets of removed heads in one forward pass
 LARGEST = 60_000  # bytes: the file travels inside the page
 
