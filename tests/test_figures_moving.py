@@ -118,13 +118,16 @@ def test_other_series_in_a_frame_are_named():
 
 @pytest.mark.parametrize("kind", sliders.KINDS)
 def test_moving_figures_are_valid_plotly(kind):
-    arguments = {
-        "heatmap": lambda i: {"values": [[i, 1]]},
-        "lines": lambda i: {"series": {"a": [i, 1]}},
-        "bars": lambda i: {"labels": ["p", f"q{i}"], "values": [i, 1]},
-        "scatter": lambda i: {"series": {"a": ([i, 1], [2, 3])}, "diagonal": True},
-    }[kind]
-    spec = sliders.build({i: arguments(i) | {"title": "t"} for i in (1, 2)}, kind=kind, parameter="p")
+    def frame(i):
+        kinds = {
+            "heatmap": {"values": [[i, 1]]},
+            "lines": {"series": {"a": [i, 1]}},
+            "bars": {"labels": ["p", f"q{i}"], "values": [i, 1]},
+            "scatter": {"series": {"a": ([i, 1], [2, 3])}, "diagonal": True},
+        }
+        return {**kinds[kind], "title": "t"}
+
+    spec = sliders.build({i: frame(i) for i in (1, 2)}, kind=kind, parameter="p")
     assert len(go.Figure(spec).frames) == 2
 
 
