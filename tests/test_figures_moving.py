@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import ipywidgets
 import plotly.graph_objects as go
@@ -119,7 +120,7 @@ def test_other_series_in_a_frame_are_named():
 @pytest.mark.parametrize("kind", sliders.KINDS)
 def test_moving_figures_are_valid_plotly(kind):
     def frame(i):
-        kinds = {
+        kinds: dict[str, dict[str, Any]] = {
             "heatmap": {"values": [[i, 1]]},
             "lines": {"series": {"a": [i, 1]}},
             "bars": {"labels": ["p", f"q{i}"], "values": [i, 1]},
