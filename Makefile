@@ -2,6 +2,7 @@
 
 VENV        := .venv
 PY          := $(VENV)/bin/python
+PIP         := $(PY) -m pip install -qq -c constraints.txt
 STAMP       := $(VENV)/.installed
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 SOLUTIONS   ?= yes
@@ -31,11 +32,11 @@ $(STAMP): requirements.txt constraints.txt pyproject.toml
 	    echo "This book needs Python $(MIN_PYTHON) or newer and found none: install it, or name it with make $(or $(MAKECMDGOALS),book) PYTHON=/path/to/python."; exit 1; fi
 	@if [ ! -x $(PY) ] && ! "$(PYTHON)" -m venv $(VENV); then rm -rf $(VENV); \
 	    echo "$(PYTHON) cannot make a virtual environment: install its venv module (on Debian and Ubuntu: apt install python3-venv) and try again."; exit 1; fi
-	@echo "Installing the pinned packages into $(VENV); the first time takes a few minutes."
 	@# torch comes first and alone, so that the index with the small CPU builds is asked for nothing else.
-	@$(PY) -m pip install -q -c constraints.txt --extra-index-url $(TORCH_INDEX) --timeout 20 --retries 0 torch \
-	    || $(PY) -m pip install -q -c constraints.txt torch
-	@$(PY) -m pip install -q -c constraints.txt -r requirements.txt -e .
+	@echo "Setting up $(VENV), which takes a few minutes the first time: torch …"
+	@$(PIP) --extra-index-url $(TORCH_INDEX) --timeout 20 --retries 0 torch || $(PIP) torch
+	@echo "Setting up $(VENV): the other packages …"
+	@$(PIP) -r requirements.txt -e .
 	@touch $@
 
 model: $(STAMP) ## fetch the real language model once

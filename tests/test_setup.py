@@ -121,10 +121,10 @@ def test_train_without_a_model_says_which_word_is_missing(clone: Path) -> None:
 def test_set_up_is_done_once(clone: Path) -> None:
     (clone / ".venv").mkdir()
     (clone / ".venv" / ".installed").touch()
-    assert make(clone, "setup").stdout.count("Installing") == 0
+    assert make(clone, "setup").stdout.count("Setting up") == 0
     later = (clone / ".venv" / ".installed").stat().st_mtime + 5
     os.utime(clone / "constraints.txt", (later, later))
-    assert "Installing" in make(clone, "-n", "setup").stdout
+    assert "Setting up" in make(clone, "-n", "setup").stdout
 
 
 def test_help_lists_the_targets() -> None:

@@ -185,6 +185,18 @@
 
   let views = 0;
 
+  /** Let the keyboard choose a head, which CircuitsVis leaves to the mouse. */
+  function makePressable(head) {
+    head.tabIndex = 0;
+    head.setAttribute("role", "button");
+    head.setAttribute("aria-label", `Head ${head.textContent.replace(/^Head /, "")}`);
+    head.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      head.querySelector("canvas")?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    });
+  }
+
   async function drawCircuitsVis(figure, plot, { component, props }) {
     await library("circuitsvis.js");
     const root = make("div", { id: `dtrs-view-${(views += 1)}` });
@@ -197,6 +209,7 @@
       setTimeout(resolve, 3000);
     });
     if (!root.childElementCount) throw new Error(`${component} drew nothing`);
+    root.querySelectorAll("figure").forEach(makePressable);
     plot.setAttribute("role", "group"); // its parts can be pointed at and chosen
   }
 
