@@ -27,6 +27,19 @@ MIN_TEXT_RESULTS = 8
 MIN_ALT_LENGTH = 40
 CELL_TIMEOUT = 300  # seconds
 ALLOWED_TAGS = {"remove-output", "hide-input", "hide-output", "remove-input", "setup"}
+SETUP = """\
+# Set-up: on Colab this fetches the book; elsewhere it only imports.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    folder, book = "/content/book", "https://github.com/down-the-residual-stream/book"
+    if not os.path.exists(folder):
+        subprocess.run(f"git clone -q --depth 1 --branch v0.1.0 {book} {folder}", shell=True, check=True)
+        subprocess.run(f"pip install -q -r {folder}/requirements-colab.txt", shell=True, check=True)
+    sys.path.insert(0, folder)
+import utils"""
 WITHOUT_PICTURE = {"replication_card", "Row", "token_labels"}  # names of utils.figures that draw nothing
 UNCOMPARED = re.compile(r"^\s*#\s*(NBVAL_|PYTEST_VALIDATE_)", re.MULTILINE)
 # A run starts without any reader's saved progress, and without the warnings that other versions word differently.
@@ -110,6 +123,19 @@ def keep_text(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
+def with_setup(notebook: NotebookNode) -> NotebookNode:
+    """Put the set-up cell as it is now in the place of the notebook's own, which starts with the same words."""
+    cell = first_code_cell(notebook)
+    if cell is not None and cell.source.startswith("# Set-up:"):
+        cell.source = SETUP
+    return notebook
+
+
+def first_code_cell(notebook: NotebookNode) -> NotebookNode | None:
+    """The first code cell, or None in a notebook without code."""
+    return next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
+
+
 def merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """Join neighbouring pieces of the same stream, which a kernel may split anywhere."""
     merged: list[NotebookNode] = []
@@ -135,6 +161,9 @@ def _text_output(output: NotebookNode) -> NotebookNode | None:
 def problems(notebook: NotebookNode) -> list[str]:
     """What is wrong with a notebook, one sentence each; empty when it keeps the rules."""
     found = list(_cell_problems(notebook))
+    first = first_code_cell(notebook)
+    if first is None or first.source != SETUP:
+        found.append("its first code cell is not the set-up cell of book/notebooks.py; `run` renews one.")
     compared = sum(_is_compared(cell) for cell in notebook.cells)
     if compared < MIN_TEXT_RESULTS:
         found.append(f"only {compared} cells print a result that is compared; at least {MIN_TEXT_RESULTS} are needed.")
@@ -222,7 +251,7 @@ def run_all(paths: list[Path]) -> int:
     for path in paths:
         started = time.monotonic()
         try:
-            nbformat.write(keep_text(execute(path)), path)
+            nbformat.write(keep_text(execute(path, with_setup(read(path)))), path)
         except NotebookError as error:
             failures += 1
             print(f"FAILED  {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from notebooks import MIN_TEXT_RESULTS, NotebookError, execute, keep_text, main, problems, read
+from notebooks import MIN_TEXT_RESULTS, SETUP, NotebookError, execute, keep_text, main, problems, read
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(
@@ -29,12 +29,10 @@ def test_all_three_kinds_of_notebook_are_there() -> None:
     assert slugs["solutions"] == {path.stem for path in (ROOT / "exercises").glob("*.ipynb")}
 
 
-def test_every_notebook_starts_with_the_same_set_up_cell() -> None:
-    first = {next(cell.source for cell in read(path).cells if cell.cell_type == "code") for path in NOTEBOOKS}
-    assert len(first) == 1, "The first code cells differ between notebooks."
+def test_set_up_cell_fetches_this_version_and_runs_here() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    (setup,) = first
-    assert "requirements-colab.txt" in setup and f"--branch v{version}" in setup
+    assert "requirements-colab.txt" in SETUP and f"--branch v{version} " in SETUP
+    exec(SETUP, {})
 
 
 # The lint itself -----------------------------------------------------------------------------------------------------
@@ -44,8 +42,9 @@ def good_notebook() -> Any:
     """A notebook that keeps every rule."""
     notebook = nbformat.v4.new_notebook()
     notebook.cells.append(nbformat.v4.new_markdown_cell("# A chapter"))
+    notebook.cells.append(nbformat.v4.new_code_cell(SETUP, execution_count=1, id="set-up"))
     for number in range(MIN_TEXT_RESULTS):
-        cell = nbformat.v4.new_code_cell(f"print({number})", execution_count=number + 1, id=f"cell-{number}")
+        cell = nbformat.v4.new_code_cell(f"print({number})", execution_count=number + 2, id=f"cell-{number}")
         cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"{number}\n")]
         notebook.cells.append(cell)
     return notebook
@@ -87,6 +86,10 @@ def store_an_error(notebook: Any) -> None:
     notebook.cells[3].outputs.append(nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[]))
 
 
+def change_the_set_up(notebook: Any) -> None:
+    notebook.cells[1].source = "import utils"
+
+
 def leave_an_empty_cell(notebook: Any) -> None:
     notebook.cells.append(nbformat.v4.new_code_cell(""))
 
@@ -101,6 +104,7 @@ def leave_an_empty_cell(notebook: Any) -> None:
         (store_a_picture, "stores a rich output"),
         (store_an_error, "stores an error"),
         (leave_an_empty_cell, "empty code cell"),
+        (change_the_set_up, "not the set-up cell"),
     ],
 )
 def test_lint_catches(spoil: Callable[[Any], None], complaint: str) -> None:
@@ -177,6 +181,12 @@ def test_run_keeps_text_only(tmp_path: Path) -> None:
     assert second.outputs[0].data == {"text/plain": "words"}
     assert third.outputs[0].data == {"text/plain": "42"} and third.execution_count == 3
     assert [cell.metadata for cell in read(path).cells] == [{}, {}, {}]
+
+
+def test_run_renews_the_set_up_cell(tmp_path: Path) -> None:
+    path = write(tmp_path / "n.ipynb", "# Set-up: an older one\nimport utils", "print(1)")
+    assert main(["run", str(path)]) == 0
+    assert [cell.source for cell in read(path).cells] == [SETUP, "print(1)"]
 
 
 def test_run_names_notebook_cell_and_error_and_leaves_the_file(tmp_path: Path, capsys: Any) -> None:
