@@ -45,8 +45,12 @@ of {period}.
 ## Limits
 
 Trained on a 2006 snapshot of English Wikipedia with a tiny vocabulary: it knows words and short phrases, no facts worth
-repeating. One seed. Heads are numbered as they came out; another seed numbers them otherwise.
+repeating. One seed. Heads are numbered as they came out; another seed numbers them otherwise.{random}
 """
+
+RANDOM_LIMIT = """ Some passages of the training
+data are random tokens that come again, so the test on repeated random tokens asks for nothing new in kind, only for
+tokens never seen together."""
 
 ROWS = {
     "best_induction_score": "best head's induction score",
@@ -80,6 +84,7 @@ def write_card(name: str, recipe: Recipe, seconds: float, device: str, threads: 
         sha256=wikipedia.SHA256,
         held_out=wikipedia.HELD_OUT_ARTICLES,
         share=share,
+        random=RANDOM_LIMIT if recipe.random_share else "",
         seen=recipe.steps * recipe.batch * recipe.n_ctx / 1e6,
         minutes=seconds / 60,
         machine=f"{device} ({platform.machine()}, {threads} thread{'s' if threads > 1 else ''})",
