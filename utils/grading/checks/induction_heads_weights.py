@@ -246,7 +246,7 @@ def check_k_composition(student: Student) -> None:
             },
             otherwise="The baseline is off: the mean score of heads with random normal weights of the same shapes.",
             what="the baseline",
-            rtol=0.06,
+            rtol=0.1,
         )
     line = torch.eye(6)[:, :1]
     other = torch.eye(6)[:, 1:2]
@@ -412,8 +412,16 @@ def _telling_table(shape: tuple[int, int, int], generator: torch.Generator) -> t
     while True:
         table = torch.randn(shape, generator=generator).mul(2.5).exp()
         joint = table / table.sum()
-        want = _additive_floor(joint)
-        mistakes = _floor_mistakes(joint, want)
+        mistakes = _partial_floors(joint)
+        if not apart(list(mistakes.values())):
+            continue
+        want, even = _additive_floor(joint), joint / joint.sum(-1, keepdim=True)
+        mistakes |= {
+            "You gave every pair the same weight. Weigh each by how often it comes: multiply by joint.": (
+                _additive_floor(even / even.sum())
+            ),
+            "Those are bits. Use the natural logarithm: the unit is nats.": want / math.log(2),
+        }
         if apart([want, *mistakes.values()]):
             return joint, want, mistakes
 
@@ -422,24 +430,21 @@ def _entropy(probabilities: Tensor) -> float:
     return -torch.special.xlogy(probabilities, probabilities).sum().item()
 
 
-def _floor_mistakes(joint: Tensor, want: float) -> dict[str, float]:
-    pairs, even = joint.sum(-1), joint / joint.sum(-1, keepdim=True)
-    head_alone = _entropy(joint.sum(1)) - _entropy(pairs.sum(1))
-    direct_alone = _entropy(joint.sum(0)) - _entropy(pairs.sum(0))
+def _partial_floors(joint: Tensor) -> dict[str, float]:
+    """The floors of models that know more or less than they should, as differences of entropies."""
+    pairs = joint.sum(-1)
     return {
         "That is the loss of a table over source and destination together. One head adds two tables; it cannot look at "
         "the pair.": _entropy(joint) - _entropy(pairs),
         "That is the floor of the head alone. The destination speaks too, through the direct path: add its table.": (
-            head_alone
+            _entropy(joint.sum(1)) - _entropy(pairs.sum(1))
         ),
-        "That is the floor of the direct path alone. The head adds what the source says.": direct_alone,
+        "That is the floor of the direct path alone. The head adds what the source says.": (
+            _entropy(joint.sum(0)) - _entropy(pairs.sum(0))
+        ),
         "That ignores source and destination altogether: it is the entropy of the next token.": (
             _entropy(joint.sum((0, 1)))
         ),
-        "You gave every pair the same weight. Weigh each by how often it comes: multiply by joint.": (
-            _additive_floor(even / even.sum())
-        ),
-        "Those are bits. Use the natural logarithm: the unit is nats.": want / math.log(2),
         "That is ln of the number of next tokens, the loss of logits that are all equal: the optimiser has hardly "
         "moved. Take larger steps or more of them.": math.log(joint.shape[-1]),
     }

@@ -284,8 +284,8 @@ def smear_in_place(keys, alpha):
 # --- bug_floor -------------------------------------------------------------------------------------------------------
 
 
-def _fit(joint, logits_of, parameters, steps=500):
-    optimiser = torch.optim.Adam(parameters, lr=0.1)
+def _fit(joint, logits_of, parameters, steps=200):
+    optimiser = torch.optim.Adam(parameters, lr=0.2)
     for _ in range(steps):
         loss = -(joint * logits_of().log_softmax(-1)).sum()
         optimiser.zero_grad()
@@ -320,7 +320,7 @@ def floor_by_scaling(joint):
 
 def floor_joint_table(joint):
     table = torch.zeros(joint.shape, requires_grad=True)
-    return _fit(joint, lambda: table, [table], 1500).item()
+    return _fit(joint, lambda: table, [table], 600).item()
 
 
 def floor_head_alone(joint):
