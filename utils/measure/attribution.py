@@ -121,6 +121,7 @@ def direct_logit_attribution(
 
 def _written(model: TransformerBridge) -> list[str]:
     """The activations that a decomposition needs."""
-    return ["hook_embed", "ln_final.hook_scale"][: 1 if model.cfg.normalization_type is None else 2] + [
-        f"blocks.{layer}.attn.hook_z" for layer in range(model.cfg.n_layers)
-    ]
+    names = [f"blocks.{layer}.attn.hook_z" for layer in range(model.cfg.n_layers)]
+    if model.cfg.normalization_type is not None:
+        names.append("ln_final.hook_scale")
+    return ["hook_embed", *names]

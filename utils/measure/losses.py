@@ -54,7 +54,7 @@ def in_context_learning_score(
     """Mean loss late in the context minus mean loss early in it, in nats; negative: the model uses its context.
 
     Olsson et al. (2022), "in-context learning score", take the 500th token minus the 50th; a window around each place
-    averages noise away. The difference has a name of its own but also a simple cause: more context, better guesses.
+    averages noise away.
 
     Args:
         early: first place and the place after the last, counted along the losses (place `i` predicts token `i + 1`).
