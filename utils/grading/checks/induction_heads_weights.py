@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from utils.grading import exercise, expect_close, expect_shape, fail
@@ -153,37 +153,11 @@ def _copying_mistakes(weights: list[Tensor]) -> dict[str, float]:
 def check_auroc(student: Student) -> None:
     generator = fresh()
     for count in (17, 40):
-        scores = (6 * torch.rand(count, generator=generator)).round() - 2  # few values, so ties are common
-        labels = torch.rand(count, generator=generator) < 0.4
-        labels[:4] = torch.tensor([True, False, True, False])
-        scores[:4] = torch.tensor([3.0, 3.0, -1.0, 1.0])  # at least one tie across, one inversion
-        above, tied = _pairs(scores, labels)
-        want = above + 0.5 * tied
-        mistakes = {
-            "Ties count as wins. A tie is a coin toss: it counts a half.": above + tied,
-            "Ties count as losses. A tie is a coin toss: it counts a half.": above,
-            "The order is turned round: it should be the chance that the positive scores higher.": 1 - want,
-            "That is the accuracy at a threshold. AUROC has no threshold: compare all pairs.": (
-                (scores > scores.median()) == labels
-            )
-            .float()
-            .mean()
-            .item(),
-            "That is the accuracy at a threshold of 0. AUROC has no threshold: compare all pairs.": (
-                (scores > 0) == labels
-            )
-            .float()
-            .mean()
-            .item(),
-            "You divided by all pairs of heads. Only pairs of a positive and a negative are compared.": want
-            * int(labels.sum())
-            * int((~labels).sum())
-            / count**2,
-        }
+        scores, labels, want, mistakes = _telling_ranking(count, generator)
         expect_close(
             student(scores, labels),
             want,
-            mistakes={text: wrong for text, wrong in mistakes.items() if abs(wrong - want) > 1e-4},
+            mistakes=mistakes,
             otherwise="The area differs: the share of (positive, negative) pairs in which the positive scores higher.",
             what="the area",
         )
@@ -191,6 +165,34 @@ def check_auroc(student: Student) -> None:
     level = torch.full((9,), 2.0)
     expect_close(student(ranked, ranked > 5), 1.0, otherwise="A perfect ranking has an area of 1.")
     expect_close(student(level, ranked > 5), 0.5, otherwise="When all scores are equal, the area is 0.5.")
+
+
+def _telling_ranking(
+    count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "count"], Bool[Tensor, "count"], float, dict[str, float]]:
+    """Scores with ties, labels, the area, and what every known mistake gives: clearly different numbers."""
+    while True:
+        scores = (6 * torch.rand(count, generator=generator)).round() - 2
+        labels = torch.rand(count, generator=generator) < 0.4
+        labels[:2] = torch.tensor([True, False])
+        above, tied = _pairs(scores, labels)
+        want = above + 0.5 * tied
+        mistakes = {
+            "Ties count as wins. A tie is a coin toss: it counts a half.": above + tied,
+            "Ties count as losses. A tie is a coin toss: it counts a half.": above,
+            "The order is turned round: it should be the chance that the positive scores higher.": 1 - want,
+            "That is the accuracy at a threshold. AUROC has no threshold: compare all pairs.": (
+                ((scores > scores.median()) == labels).float().mean().item()
+            ),
+            "That is the accuracy at a threshold of 0. AUROC has no threshold: compare all pairs.": (
+                ((scores > 0) == labels).float().mean().item()
+            ),
+            "You divided by all pairs of heads. Only pairs of a positive and a negative are compared.": (
+                want * int(labels.sum()) * int((~labels).sum()) / count**2
+            ),
+        }
+        if apart([want, *mistakes.values()]):
+            return scores, labels, want, mistakes
 
 
 def _pairs(scores: Tensor, labels: Tensor) -> tuple[float, float]:

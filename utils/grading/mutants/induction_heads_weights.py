@@ -349,7 +349,7 @@ def floor_in_bits(joint):
 
 def floor_small_steps(joint):
     a, b = _tables(joint)
-    optimiser = torch.optim.SGD([a, b], lr=1e-4)
+    optimiser = torch.optim.SGD([a, b], lr=1e-5)
     for _ in range(100):
         loss = -(joint * (a[:, None] + b[None]).log_softmax(-1)).sum()
         optimiser.zero_grad()
