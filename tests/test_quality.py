@@ -57,9 +57,9 @@ def test_the_checkpoints_show_the_phase_change():
     measured = [quality("induction", step) for step in steps]
     score = torch.tensor([m.best_induction_score[0] for m in measured])
     copying = torch.tensor([m.second_half_loss[0] for m in measured])
-    during = score.diff().argmax().item()
+    during = int(score.diff().argmax())
     assert score[during + 1] - score[during] > 0.2
-    assert abs(copying.diff().argmin().item() - during) <= 1
+    assert abs(int(copying.diff().argmin()) - during) <= 1
     before, after = (text_score(steps[index]) for index in (max(during - 2, 1), during + 2))
     assert after < before - 0.02  # nats: far above the spread between evaluation seeds
 
