@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -22,7 +23,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from notebooks import NotebookError, execute, read  # noqa: E402
+from notebooks import KERNEL_SETTINGS, NotebookError, execute, read  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 UNUSED_BY_NOTEBOOKS = {"__pycache__", "mutants"}
@@ -121,6 +122,7 @@ def build_site(root: Path, out: Path, solutions: bool, anew: bool) -> None:
     """
     from jupyter_book.sphinx import build_sphinx
 
+    os.environ |= KERNEL_SETTINGS | FOR_THE_PAGE  # should a notebook change meanwhile, Sphinx runs it alike
     result = build_sphinx(
         str(root),
         str(out),

@@ -43,7 +43,12 @@ import utils"""
 WITHOUT_PICTURE = {"replication_card", "Row", "token_labels"}  # names of utils.figures that draw nothing
 UNCOMPARED = re.compile(r"^\s*#\s*(NBVAL_|PYTEST_VALIDATE_)", re.MULTILINE)
 # A run starts without any reader's saved progress, and without the warnings that other versions word differently.
-KERNEL_SETTINGS = {"RESIDUAL_STREAM_HOME": "memory", "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
+KERNEL_SETTINGS = {
+    "RESIDUAL_STREAM_HOME": "memory",
+    "PYTHONHASHSEED": "0",
+    "PYTHONWARNINGS": "ignore",
+    "OMP_NUM_THREADS": "1",  # the matrices are small: on a busy machine a second thread makes a chapter slower
+}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
