@@ -25,7 +25,7 @@ def test_a_good_card_is_shown_as_text_and_as_html(monkeypatch):
     assert text[1].split() == list(card.COLUMNS)
     assert text[3].split("  ")[0] == "induction score"
     assert "0.91" in text[3] and "0.80 to 1.00" in text[3] and "0.02 (random weights)" in text[3]
-    assert text[3].endswith("holds, control fails")
+    assert text[3].endswith("holds; control rejected")
     assert "at most 2.5" in text[4] and text[4].split()[-1] == "holds"
     columns = {line.index("0.80 to") if "0.80 to" in line else line.index("at most") for line in text[3:5]}
     assert columns == {text[1].index("band")}

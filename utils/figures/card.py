@@ -97,7 +97,7 @@ class Row:
         if self.problem():
             verdict = "does not hold"
         else:
-            verdict = "holds" if self.control is None else "holds, control fails"
+            verdict = "holds" if self.control is None else "holds; control rejected"
         ours = self.number(self.ours)
         return (self.quantity, self.published, ours, self.interval(), self.spread or "–", control, verdict)
 
