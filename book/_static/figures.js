@@ -159,6 +159,8 @@
         copy.title = { ...(typeof copy.title === "object" ? copy.title : {}), text: lines.join("<br>") };
         copy.margin = { ...copy.margin, t: Math.max(copy.margin?.t ?? 48, 30 + 18 * lines.length) };
       }
+      const upright = copy.yaxis?.title?.text;
+      if (upright) copy.yaxis.title.text = wrapped(upright, copy.height - 170).join("<br>");
       if (narrow) {
         copy.margin = { ...copy.margin, l: Math.min(copy.margin?.l ?? 48, 52), r: Math.min(copy.margin?.r ?? 12, 12) };
         if (copy.showlegend !== false) copy.legend = { orientation: "h", x: 0, y: -0.22, yanchor: "top", ...copy.legend };
