@@ -214,6 +214,8 @@ def check_causal_pattern(student: Student) -> None:
             "The mask is upside down: it hides the past and shows the future.": scores.masked_fill(
                 future.T, float("-inf")
             ).softmax(-1),
+            "Your axes are [batch head key query]. Rows are queries: the pattern is [batch head query "
+            "key].": want.transpose(-1, -2),
             "A position may look at itself: hide only keys after the query (triu with diagonal 1). Query 0 has nothing "
             "else to look at, hence the NaN.": scores.masked_fill(
                 torch.ones(7, 7).triu(0).bool(), float("-inf")

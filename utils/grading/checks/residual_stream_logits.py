@@ -18,6 +18,47 @@ def _centred(x: Tensor) -> Tensor:
     return x - x.mean(-1, keepdim=True)
 
 
+JUST_UNEMBEDDED = (
+    "You just unembedded the parts: the final norm stands between the stream and W_U. Centre, divide by the stream's "
+    "standard deviation, multiply by the weight."
+)
+EACH_NORMED = (
+    "You normalised every part by itself. A quiet part then speaks as loudly as a loud one; the divisor comes from the "
+    "whole stream."
+)
+
+
+def _other_last_rows(parts: Tensor, right: Tensor, weight: Tensor, bias: Tensor, direction: Tensor, eps: float):
+    """Attributions [component+1 batch] whose rows and last row are both suspect, by the sentence to say."""
+    zero, own = torch.zeros(1, parts.shape[1]), (bias @ direction).expand(1, parts.shape[1])
+    shared = own / len(parts)
+    alone = standardised(parts, eps) * weight @ direction
+    unbiased = _centred(parts) / (parts.var(-1, keepdim=True) + eps).sqrt() * weight @ direction
+    stream_unbiased = _centred(parts) / (parts.sum(0).var(-1, keepdim=True) + eps).sqrt() * weight @ direction
+    rows = {
+        JUST_UNEMBEDDED: [parts @ direction, (parts + bias / len(parts)) @ direction],
+        EACH_NORMED: [each + extra for each in (alone, unbiased) for extra in (zero, own, shared)],
+        "The variance is averaged over width − 1 (torch's default); LayerNorm divides by the width. Pass "
+        "unbiased=False.": [stream_unbiased],
+        "The last row is zero; it should hold bias @ W_U[:, token], which belongs to no part.": [right],
+        "You gave every part a share of the bias. It belongs to none of them: append it as a last row.": [
+            right + shared
+        ],
+        "The bias was added to every part, so it is counted once per part. Append it once, as a last row.": [
+            right + own
+        ],
+    }
+    logit = right.sum(0, keepdim=True) + own
+    remainder = " (The last row then is whatever was missing from the logit; it should be the norm's bias alone.)"
+    for sentence, candidates in rows.items():
+        for values in candidates:
+            yield sentence, torch.cat([values, zero])
+            if values is not right:
+                yield sentence, torch.cat([values, own])
+                yield sentence + remainder, torch.cat([values, logit - values.sum(0, keepdim=True)])
+    yield "The bias comes last, after the parts; you put it first.", torch.cat([own, right])
+
+
 @exercise(
     "residual_stream.attribute_logit",
     title="Not “just unembed it”",
@@ -53,25 +94,28 @@ def check_attribute_logit(student: Student) -> None:
             + bias @ direction / 4,
             "The bias was added to every part, so it is counted once per part. Append it once, as a last row.": rows
             + bias @ direction,
-            "You normalised every part by itself. A quiet part then speaks as loudly as a loud one; the divisor comes "
-            "from the whole stream.": standardised(parts, eps) * weight @ direction,
+            EACH_NORMED: standardised(parts, eps) * weight @ direction,
+            EACH_NORMED + " And the norm's bias wants a last row of its own.": standardised(parts, eps)
+            * weight
+            @ direction
+            + bias @ direction,
         }
         expect_close(got, torch.full((4, 3), float("nan")), mistakes=short, otherwise="Return one more row: the bias.")
-    expect_shape(got, (5, 3), "the attribution, with the norm's bias as a last row")
+    if isinstance(got, Tensor) and tuple(got.shape) in ((4, 3, 9), (5, 3, 9)):
+        fail("That is the logit of every token of the vocabulary. Take the one column W_U[:, token].")
+    expect_shape(got, (5, 3), "the attribution, with the norm's bias as a last row,")
+    for sentence, wrong in _other_last_rows(parts, rows, weight, bias, direction, eps):
+        if isinstance(got, Tensor) and torch.allclose(got, wrong, rtol=1e-4, atol=1e-5):
+            fail(sentence)
     last = (bias @ direction).expand(1, 3)
 
     def with_last(values: Tensor) -> Tensor:
         return torch.cat([values, last])
 
-    raw = parts @ direction
     expect_close(
         got,
         with_last(rows),
         mistakes={
-            "You just unembedded the parts: the final norm stands between the stream and W_U. Centre, divide by the "
-            "stream's standard deviation, multiply by the weight.": with_last(raw),
-            "You normalised every part by itself. A quiet part then speaks as loudly as a loud one; the divisor comes "
-            "from the whole stream.": with_last(standardised(parts, eps) * weight @ direction),
             "The parts were not centred. LayerNorm takes the mean out, and each part brings its share of the "
             "mean.": with_last(parts / scale * weight @ direction),
             "You took the whole stream's mean out of every part. Each part gives up its own mean; those add up to the "
@@ -162,6 +206,18 @@ def check_removal_effect(student: Student) -> None:
                 recomputed,
             ),
             "You left the norm out: both answers are the unembedded part.": (parts[index] @ direction,) * 2,
+            "The part was not centred in the frozen answer. LayerNorm takes out its mean too.": (
+                parts[index] / _scale(full, eps) * weight @ direction,
+                recomputed,
+            ),
+            "The sign of the second answer is reversed: the logit with the part minus the logit without it.": (
+                frozen,
+                -recomputed,
+            ),
+            "The second answer is the logit without the part; an effect is a difference, before minus after.": (
+                frozen,
+                logit(rest),
+            ),
             "You removed every part but this one.": (frozen, logit(full) - logit(parts[index])),
         },
         otherwise="The effects differ: logit with the part minus logit without it, first with the full stream's "

@@ -63,6 +63,8 @@ def check_memory_share(student: Student) -> None:
             "You divided each write's length by the sum of lengths so far; that ignores directions.": lengths[:, None]
             / lengths.cumsum(0)
             * so_far,
+            "You divided by the write's own squared length. A share is a fraction of the "
+            "stream: divide by the stream's.": dots / lengths.pow(2)[:, None] * so_far,
         },
         otherwise="The shares differ. At every time they must add up to 1 over the writes so far.",
     )
@@ -88,7 +90,7 @@ def check_principal_cosines(student: Student) -> None:
     got = student(a, b)
     if isinstance(got, Tensor) and got.ndim == 0:
         fail("Return all cosines, one per principal angle, not their mean.")
-    expect_shape(got, (2,), "the cosines, one for each dimension of the smaller subspace")
+    expect_shape(got, (2,), "the cosines, one for each dimension of the smaller subspace,")
     basis_a, basis_b = torch.linalg.qr(a).Q, torch.linalg.qr(b).Q
     want = torch.linalg.svdvals(basis_a.T @ basis_b)
     of_unit_columns = torch.linalg.svdvals((a / a.norm(dim=0)).T @ (b / b.norm(dim=0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from einops import einsum
@@ -24,15 +25,19 @@ class Forward:
     norm_affine: bool = True
     norm_after: bool = False
     mask: bool = True
-    divide: bool = True
+    divide: str = "head"
     residual: bool = True
-    input_biases: bool = True
+    biased: str = "QKV"
     output_bias: bool = True
     every_head_bias: bool = False
     mean_over_heads: bool = False
     same_layer: bool = False
     frozen_read: bool = False
     swapped: bool = False
+    mixed_over_queries: bool = False
+    adds_to_read: bool = False
+    first_norm: bool = False
+    layers: int | None = None
 
     def __call__(self, weights: Weights, tokens: Tensor, eps: float) -> Tensor:
         """Logits [batch pos d_vocab]."""
@@ -40,14 +45,13 @@ class Forward:
         if self.positions:
             stream = stream + weights["W_pos"][: tokens.shape[1]]
         first = stream
-        for layer in range(sum(name.endswith("W_Q") for name in weights)):
+        for layer in range(self.layers or sum(name.endswith("W_Q") for name in weights)):
             block = f"blocks.{0 if self.same_layer else layer}."
+            norm = "blocks.0.ln1" if self.first_norm else block + "ln1"
             source = first if self.frozen_read else stream
-            read = (
-                self._norm(source, weights, block + "ln1", eps) if self.inner_norm and not self.norm_after else source
-            )
+            read = self._norm(source, weights, norm, eps) if self.inner_norm and not self.norm_after else source
             write = self._attend(read, weights, block)
-            stream = stream + write if self.residual else write
+            stream = (read if self.adds_to_read else stream) + write if self.residual else write
             if self.norm_after:
                 stream = self._norm(stream, weights, block + "ln1", eps)
         if self.final_norm:
@@ -63,11 +67,12 @@ class Forward:
         if self.swapped:
             q, k = k, q
         scores = einsum(q, k, "b query h d, b key h d -> b h query key")
-        if self.divide:
-            scores = scores / q.shape[-1] ** 0.5
+        scores = scores / {"head": q.shape[-1], "model": read.shape[-1], "none": 1}[self.divide] ** 0.5
         if self.mask:
             scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), float("-inf"))
-        z = einsum(scores.softmax(-1), v, "b h query key, b key h d -> b query h d")
+        pattern = scores.softmax(-1)
+        pattern = pattern.transpose(-1, -2) if self.mixed_over_queries else pattern
+        z = einsum(pattern, v, "b h query key, b key h d -> b query h d")
         heads = einsum(z, weights[block + "W_O"], "b p h d, h d m -> b p h m")
         if self.every_head_bias:
             heads = heads + weights[block + "b_O"]
@@ -76,12 +81,12 @@ class Forward:
 
     def _project(self, read: Tensor, weights: Weights, block: str, letter: str) -> Tensor:
         projected = einsum(read, weights[f"{block}W_{letter}"], "b p m, h m d -> b p h d")
-        return projected + weights[f"{block}b_{letter}"] if self.input_biases else projected
+        return projected + weights[f"{block}b_{letter}"] if letter in self.biased else projected
 
 
 EPS = 0.3  # large, so that leaving it out shows
 
-MISTAKES = {
+MISTAKES: dict[str, dict[str, Any]] = {
     "The positions are missing: add W_pos, one row per position, to the token embeddings.": {"positions": False},
     "The heads read the raw stream. LayerNorm (ln1) stands in front of every attention layer.": {"inner_norm": False},
     "The final norm is missing between the stream and W_U.": {"final_norm": False},
@@ -89,9 +94,19 @@ MISTAKES = {
     "You normalised the stream itself after each layer. Here only what a layer *reads* is normalised; the stream goes "
     "on as it is.": {"norm_after": True},
     "There is no causal mask: positions see the future.": {"mask": False},
-    "Scores are divided by √d_head before the softmax; yours are not.": {"divide": False},
+    "Scores are divided by √d_head before the softmax; yours are not.": {"divide": "none"},
+    "Scores are divided by √d_head; you divided by √d_model.": {"divide": "model"},
     "A layer replaced the stream. It adds to it: stream = stream + write.": {"residual": False},
-    "The biases of queries, keys and values are missing.": {"input_biases": False},
+    "The biases of queries, keys and values are missing.": {"biased": ""},
+    "The bias of the values, b_V, is missing.": {"biased": "QK"},
+    "The bias of the queries, b_Q, is missing.": {"biased": "KV"},
+    "You added to the normalised stream. The norm makes a copy for the heads to read; what they write is added to the "
+    "raw stream.": {"adds_to_read": True},
+    "You stopped after one layer.": {"layers": 1},
+    "Every layer's norm used the weight and bias of layer 0's.": {"first_norm": True},
+    "You mixed the values over queries. Each query's row of the pattern weighs the values of the keys.": {
+        "mixed_over_queries": True
+    },
     "The bias of the attention output, b_O, is missing.": {"output_bias": False},
     "b_O was added once per head. It is added once per layer.": {"every_head_bias": True},
     "You averaged over heads. Their writes are added.": {"mean_over_heads": True},

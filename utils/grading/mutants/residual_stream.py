@@ -217,6 +217,10 @@ def pattern_swapped(q, k):
     return (_scores(k, q) / q.shape[-1] ** 0.5).masked_fill(_future(q), float("-inf")).softmax(-1)
 
 
+def pattern_transposed(q, k):
+    return pattern_by_matmul(q, k).transpose(-1, -2)
+
+
 def pattern_over_heads(q, k):
     scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5  # [batch pos head head]: mixes heads, not positions
     return scores.softmax(-1)
@@ -315,6 +319,7 @@ ANSWERS = {
             Mutant(pattern_divided_by_width, "not by d_head"),
             Mutant(pattern_divided_by_all_heads, "root of heads · d_head"),
             Mutant(pattern_swapped, "changed places"),
+            Mutant(pattern_transposed, "Your axes are"),
             Mutant(pattern_over_heads, "should have shape [2, 3, 7, 7]"),
         ],
     ),

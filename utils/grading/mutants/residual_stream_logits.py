@@ -105,6 +105,69 @@ def attribution_of_all_tokens(parts, weight, bias, W_U, token, eps):
     return _centred(parts) / _scale(parts.sum(0), eps) * weight @ W_U
 
 
+def _last_row(name, rows_of, last_of):
+    """An attribution with rows and a last row of one's own choice."""
+
+    def attribution(parts, weight, bias, W_U, token, eps):
+        rows = rows_of(parts, weight, bias, W_U[:, token], eps)
+        return torch.cat([rows, last_of(parts, weight, bias, W_U, token, eps, rows)[None]])
+
+    attribution.__name__ = name
+    return attribution
+
+
+def _unembedded_rows(parts, weight, bias, direction, eps):
+    return parts @ direction
+
+
+def _normed_rows(parts, weight, bias, direction, eps):
+    return layer_norm(parts, parts.shape[-1:], weight, None, eps) @ direction
+
+
+def _normed_rows_with_bias(parts, weight, bias, direction, eps):
+    return layer_norm(parts, parts.shape[-1:], weight, bias, eps) @ direction
+
+
+def _normed_rows_with_share(parts, weight, bias, direction, eps):
+    return layer_norm(parts, parts.shape[-1:], weight, bias / len(parts), eps) @ direction
+
+
+def _normed_rows_unbiased(parts, weight, bias, direction, eps):
+    return _centred(parts) / (parts.var(-1, keepdim=True) + eps).sqrt() * weight @ direction
+
+
+def _rows_unbiased(parts, weight, bias, direction, eps):
+    return _centred(parts) / (parts.sum(0).var(-1, keepdim=True) + eps).sqrt() * weight @ direction
+
+
+def _rows_sharing_bias(parts, weight, bias, direction, eps):
+    return _centred(parts) / _scale(parts.sum(0), eps) * weight @ direction + bias @ direction / len(parts)
+
+
+def _right_rows(parts, weight, bias, direction, eps):
+    return _centred(parts) / _scale(parts.sum(0), eps) * weight @ direction
+
+
+def _nothing(parts, weight, bias, W_U, token, eps, rows):
+    return torch.zeros(parts.shape[1])
+
+
+def _bias(parts, weight, bias, W_U, token, eps, rows):
+    return (bias @ W_U[:, token]).expand(parts.shape[1])
+
+
+def _remainder(parts, weight, bias, W_U, token, eps, rows):
+    return _logit(parts.sum(0), weight, bias, W_U, token, eps) - rows.sum(0)
+
+
+def attribution_bias_first(parts, weight, bias, W_U, token, eps):
+    return attribution_by_einsum(parts, weight, bias, W_U, token, eps).roll(1, 0)
+
+
+def attribution_all_unembedded(parts, weight, bias, W_U, token, eps):
+    return torch.cat([parts, bias.expand(1, *parts.shape[1:])]) @ W_U
+
+
 # --- removal_effect --------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +208,21 @@ def effect_frozen_twice(parts, index, weight, bias, W_U, token, eps):
 
 def effect_recomputed_twice(parts, index, weight, bias, W_U, token, eps):
     return (effect_by_keeping(parts, index, weight, bias, W_U, token, eps)[1],) * 2
+
+
+def effect_uncentred(parts, index, weight, bias, W_U, token, eps):
+    right = effect_by_keeping(parts, index, weight, bias, W_U, token, eps)[1]
+    return parts[index] / _scale(parts.sum(0), eps) * weight @ W_U[:, token], right
+
+
+def effect_second_reversed(parts, index, weight, bias, W_U, token, eps):
+    frozen, recomputed = effect_by_keeping(parts, index, weight, bias, W_U, token, eps)
+    return frozen, -recomputed
+
+
+def effect_second_is_a_logit(parts, index, weight, bias, W_U, token, eps):
+    frozen, _ = effect_by_keeping(parts, index, weight, bias, W_U, token, eps)
+    return frozen, _logit(parts.sum(0) - parts[index], weight, bias, W_U, token, eps)
 
 
 def effect_negative(parts, index, weight, bias, W_U, token, eps):
@@ -249,7 +327,20 @@ ANSWERS = {
             Mutant(attribution_by_variance, "not its square root"),
             Mutant(attribution_without_eps, "eps is missing"),
             Mutant(attribution_bias_scaled, "adds it after dividing"),
-            Mutant(attribution_of_all_tokens, "should have shape [5, 3]"),
+            Mutant(_last_row("unembedded_zero", _unembedded_rows, _nothing), "just unembedded the parts"),
+            Mutant(_last_row("unembedded_remainder", _unembedded_rows, _remainder), "whatever was missing"),
+            Mutant(_last_row("each_normed_zero", _normed_rows, _nothing), "normalised every part by itself"),
+            Mutant(_last_row("each_normed_remainder", _normed_rows, _remainder), "normalised every part by itself"),
+            Mutant(_last_row("each_normed_with_bias", _normed_rows_with_bias, _nothing), "every part by itself"),
+            Mutant(_last_row("each_normed_with_share", _normed_rows_with_share, _nothing), "every part by itself"),
+            Mutant(_last_row("each_normed_bias_twice", _normed_rows_with_bias, _bias), "every part by itself"),
+            Mutant(_last_row("each_normed_unbiased", _normed_rows_unbiased, _bias), "every part by itself"),
+            Mutant(_last_row("unbiased", _rows_unbiased, _bias), "averaged over width − 1"),
+            Mutant(_last_row("zero_bias_row", _right_rows, _nothing), "last row is zero"),
+            Mutant(_last_row("shared_and_zero", _rows_sharing_bias, _nothing), "a share of the bias"),
+            Mutant(attribution_bias_first, "you put it first"),
+            Mutant(attribution_all_unembedded, "the one column"),
+            Mutant(attribution_of_all_tokens, "the one column"),
         ],
     ),
     "residual_stream.removal_effect": Answers(
@@ -261,6 +352,9 @@ ANSWERS = {
             Mutant(effect_recomputed_twice, "Both answers renormalise"),
             Mutant(effect_negative, "sign is reversed"),
             Mutant(effect_logits_after, "before minus after"),
+            Mutant(effect_uncentred, "not centred in the frozen answer"),
+            Mutant(effect_second_reversed, "sign of the second answer"),
+            Mutant(effect_second_is_a_logit, "is the logit without the part"),
             Mutant(effect_own_scale, "not of the part alone"),
             Mutant(effect_with_bias, "bias is still in the frozen answer"),
             Mutant(effect_just_unembedded, "both answers are the unembedded part"),

@@ -75,6 +75,11 @@ def share_of_summed_lengths(writes):
     return lengths[:, None] / lengths.cumsum(0) * _parts(writes)[2]
 
 
+def share_of_the_write(writes):
+    _, dots, so_far = _parts(writes)
+    return dots / writes.pow(2).sum(-1)[:, None] * so_far
+
+
 def share_at_the_end_only(writes):
     streams, dots, _ = _parts(writes)
     return dots[:, -1] / streams[-1].pow(2).sum(-1)
@@ -256,6 +261,7 @@ ANSWERS = {
             Mutant(share_cosine, "Those are cosines"),
             Mutant(share_of_the_end, "the final stream at every time"),
             Mutant(share_of_summed_lengths, "by the sum of lengths so far"),
+            Mutant(share_of_the_write, "own squared length"),
             Mutant(share_at_the_end_only, "should have shape [4, 4, 3]"),
         ],
     ),

@@ -27,15 +27,16 @@ def _norm(x, weights, name, eps):
     return x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt() * weights[name + ".w"] + weights[name + ".b"]
 
 
-def _head(read, weights, block, head, *, mask=True, divide=True, biases=True, swapped=False):
+def _head(read, weights, block, head, *, mask=True, width=None, biases="QKV", swapped=False, flipped=False):
     """What one head writes at every position of one sequence, [pos d_model]."""
-    q, k, v = (read @ weights[f"{block}W_{x}"][head] + biases * weights[f"{block}b_{x}"][head] for x in "QKV")
+    q, k, v = (read @ weights[f"{block}W_{x}"][head] + (x in biases) * weights[f"{block}b_{x}"][head] for x in "QKV")
     if swapped:
         q, k = k, q
-    scores = q @ k.T / (q.shape[-1] ** 0.5 if divide else 1)
+    scores = q @ k.T / (width or q.shape[-1]) ** 0.5
     if mask:
         scores = scores + torch.full_like(scores, float("-inf")).triu(1)
-    return scores.softmax(-1) @ v @ weights[block + "W_O"][head]
+    pattern = scores.softmax(-1).T if flipped else scores.softmax(-1)
+    return pattern @ v @ weights[block + "W_O"][head]
 
 
 def by_loops(
@@ -52,18 +53,23 @@ def by_loops(
     layer_of=lambda layer: layer,
     reads_first=False,
     norm_after=False,
+    overwritten=False,
+    norm_of=None,
+    most=99,
     **head_settings,
 ):
     """One sequence, one layer and one head at a time; the settings take single steps away."""
     out = []
-    layers = sum(name.endswith(".W_Q") for name in weights)
+    layers = min(most, sum(name.endswith(".W_Q") for name in weights))
     for row in tokens:
         stream = weights["W_E"][row] + (weights["W_pos"][: len(row)] if positions else 0)
         first = stream
         for layer in range(layers):
             block = f"blocks.{layer_of(layer)}."
             source = first if reads_first else stream
-            read = _norm(source, weights, block + "ln1", eps) if inner_norm and not norm_after else source
+            norm = f"blocks.{(norm_of or layer_of)(layer)}.ln1"
+            read = _norm(source, weights, norm, eps) if inner_norm and not norm_after else source
+            stream = read if overwritten else stream
             heads = len(weights[block + "W_Q"])
             write = sum(_head(read, weights, block, head, **head_settings) for head in range(heads))
             write = write / (heads if average else 1) + output_bias * weights[block + "b_O"]
@@ -124,15 +130,24 @@ ANSWERS = {
             Mutant(bare_norms, "weights and biases are missing"),
             Mutant(with_change("normed_stream", norm_after=True), "the stream goes on as it is"),
             Mutant(with_change("without_mask", mask=False), "no causal mask"),
-            Mutant(with_change("undivided", divide=False), "divided by √d_head"),
+            Mutant(with_change("undivided", width=1), "divided by √d_head"),
             Mutant(with_change("replaced_stream", residual=False), "A layer replaced the stream"),
-            Mutant(with_change("without_input_biases", biases=False), "queries, keys and values are missing"),
+            Mutant(with_change("without_input_biases", biases=""), "queries, keys and values are missing"),
             Mutant(with_change("without_output_bias", output_bias=0), "b_O, is missing"),
             Mutant(bias_per_head, "once per head"),
             Mutant(with_change("averaged", average=True), "averaged over heads"),
             Mutant(with_change("first_layer_again", layer_of=lambda layer: 0), "weights of layer 0"),
             Mutant(with_change("reads_embeddings", reads_first=True), "read the embeddings"),
             Mutant(with_change("swapped", swapped=True), "Queries and keys changed places"),
+            Mutant(with_change("without_b_V", biases="QK"), "b_V, is missing"),
+            Mutant(with_change("without_b_Q", biases="KV"), "b_Q, is missing"),
+            Mutant(with_change("divided_by_width", width=8), "you divided by √d_model"),
+            Mutant(with_change("stream_overwritten", overwritten=True), "added to the normalised stream"),
+            Mutant(with_change("one_layer", most=1), "stopped after one layer"),
+            Mutant(
+                with_change("first_norm_again", norm_of=lambda layer: 0), "norm used the weight and bias of layer 0"
+            ),
+            Mutant(with_change("flipped", flipped=True), "mixed the values over queries"),
             Mutant(own_eps, "do not use the eps"),
             Mutant(two_layers_always, "read the number of layers off the names"),
             Mutant(last_position, "should have shape [2, 7, 11]"),
