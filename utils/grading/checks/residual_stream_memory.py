@@ -151,6 +151,8 @@ def check_crossover_length(student: Student) -> None:
             "Every head has scores of its own: the n_heads is missing.": want * n_heads,
             "Each head works on d_head numbers: the d_head is missing.": want * d_head,
             "That is the other way round, MLP below attention.": 1 / want,
+            "4 · d_model is a rule of thumb for an MLP of width 4 · d_model. Here d_mlp is given: set the two costs "
+            "equal.": 4 * d_model,
         }
         masked = {
             "With a causal mask a token sees n/2 keys on average; yours ignores that.": want / 2,

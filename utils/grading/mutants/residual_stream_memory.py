@@ -291,7 +291,7 @@ ANSWERS = {
             Mutant(length_by_d_model, "need not equal d_model"),
             Mutant(length_one_head, "the n_heads is missing"),
             Mutant(length_upside_down, "the other way round"),
-            Mutant(length_four_times_d_model, "solve for n"),
+            Mutant(length_four_times_d_model, "rule of thumb"),
         ],
     ),
     "residual_stream.count_paths": Answers(
