@@ -253,6 +253,21 @@ def check_classify_heads(student: Student) -> None:
         for case, sentence in _MISTAKEN.items():
             if case in wrong:
                 fail(sentence)
+    if list(student([_both(period, 6) for period in (6, 9)], [6, 9], 0.4)) != ["induction"]:
+        fail(
+            "A head that looks both where the repetition says and a fixed distance back, each with more than the "
+            'threshold, is "induction": that question comes first, and "positional" only if its answer is no.'
+        )
+
+
+def _both(period: int, fixed: int) -> Float[Tensor, "batch head query key"]:
+    """A head that gives 0.55 of its attention to the induction stripe and 0.42 to a fixed distance."""
+    query = torch.arange(1 + 4 * period)
+    pattern = torch.zeros(1, 1, len(query), len(query))
+    pattern[..., 0] = 0.03
+    for share, back in ((0.55, period - 1), (0.42, fixed - 1)):
+        pattern[0, 0, query, (query - back).clamp(min=0)] += share
+    return pattern
 
 
 _MISTAKEN = {  # in the order in which to mention them

@@ -156,7 +156,7 @@ def check_in_context_learning_score(student: Student) -> None:
 )
 def check_needle_batch(student: Student) -> None:
     generator = fresh()
-    batch, d_vocab = 5, 11
+    batch, d_vocab = 12, 11
     for length, depth in ((60, 0.0), (60, 1.0), (41, 0.3), (23, 0.72)):
         bos = int(torch.randint(0, d_vocab, (1,), generator=generator))
         seed = secrets.randbits(30)
@@ -179,13 +179,17 @@ def _expect_needle(
 ) -> None:
     if not (tokens[:, 0] == bos).all():
         fail(f"Position 0 should hold the beginning token, {bos} here.")
+    key = tokens[:, -1]
+    if (answers == key).all():
+        fail("The answers are the keys. What the model should say is the value that stood after the key.")
+    if (answers == key).any():
+        fail(
+            "A value equals its key. Then repeating the last token would look like looking it up: draw two that differ."
+        )
     if (tokens[:, 1:] == bos).any():
         fail("The beginning token is drawn again inside the sequence. It should stand at position 0 and nowhere else.")
     if tokens.min() < 0 or tokens.max() >= d_vocab:
         fail(f"Tokens should lie from 0 to {d_vocab - 1} when d_vocab is {d_vocab}, and one of yours does not.")
-    key = tokens[:, -1]
-    if (answers == key).all():
-        fail("The answers are the keys. What the model should say is the value that stood after the key.")
     found = tokens[:, place] == key
     if not found.all():
         inside = [step for step in (-2, -1, 1, 2) if 0 < place + step < tokens.shape[1] - 1]
@@ -195,8 +199,6 @@ def _expect_needle(
     value = tokens[:, place + 1]
     if not (value == answers).all():
         fail("The answer should be the token that stands right after the first key.")
-    if (value == key).any():
-        fail("A value equals its key. Then repeating the last token would look like looking it up.")
     if ((tokens == key[:, None]).sum(1) > 2).any():
         fail("A key stands somewhere else in the hay too, so two tokens have a claim to be the answer.")
     if ((tokens == value[:, None]).sum(1) > 1).any():

@@ -250,11 +250,30 @@ def check_k_composition(student: Student) -> None:
             what="the baseline",
             rtol=0.1,
         )
+    _expect_narrow_baseline(student, generator)
     line = torch.eye(6)[:, :1]
     other = torch.eye(6)[:, 1:2]
     for key, want, what in ((line, 1.0, "exactly what"), (other, 0.0, "nothing of what")):
         got = student(other, line.T, line, key, 3, 0)
         expect_close(got[0], want, otherwise=f"A head that reads {what} another writes should score {want:.0f}.")
+
+
+def _expect_narrow_baseline(student: Student, generator: torch.Generator) -> None:
+    """Heads of width 1 overlap by |cos| of two random directions, on average a fifth less than wide heads do."""
+    d_model = 15
+    shapes = ((d_model, 1), (1, d_model), (d_model, 1), (d_model, 1))
+    got = student(*(torch.randn(shape, generator=generator) for shape in shapes), 2000, 3)
+    expect_close(
+        got[1],
+        math.exp(math.lgamma(d_model / 2) - math.lgamma((d_model + 1) / 2)) / math.sqrt(math.pi),
+        mistakes={
+            "The baseline is that of heads as wide as the stream, or 1/√d_model, which is close to it. Narrow heads "
+            "overlap less on average: draw matrices of the same four shapes.": 1 / math.sqrt(d_model),
+        },
+        otherwise="The baseline is off for heads of width 1: draw matrices of the same four shapes.",
+        what="the baseline",
+        rtol=0.1,
+    )
 
 
 def _telling_pair(shapes: tuple[tuple[int, int], ...], generator: torch.Generator) -> list[Tensor]:
@@ -356,115 +375,3 @@ def _smeared(keys: Tensor, share: Tensor) -> Tensor:
     out = keys.clone()
     out[:, 1:] = share * keys[:, 1:] + (1 - share) * keys[:, :-1]
     return out
-
-
-@exercise(
-    "induction_heads.bug_floor",
-    title="The skip-trigram bug",
-    points=3,
-    minutes=20,
-    difficulty=2,
-    hints=[
-        "Only two tables are free: what the source says about the next token, and what the destination says. Their "
-        "logits add. Nothing may depend on both at once.",
-        "Make A [source next] and B [destination next] with requires_grad, logits = A[:, None] + B[None], and minimise "
-        "−(joint · log_softmax(logits)).sum() with torch.optim.Adam. The problem is convex: one floor, and any "
-        "good optimiser finds it.",
-        "a = torch.zeros(S, N, requires_grad=True); b = torch.zeros(D, N, requires_grad=True); opt = "
-        "torch.optim.Adam([a, b], lr=0.1); 500 times: loss = -(joint * (a[:, None] + b[None]).log_softmax(-1)).sum(); "
-        "opt.zero_grad(); loss.backward(); opt.step(). Return loss.item().",
-    ],
-)
-def check_bug_floor(student: Student) -> None:
-    generator = fresh()
-    bug = torch.zeros(2, 2, 2)
-    bug[0, 0, 0] = bug[0, 1, 1] = bug[1, 0, 1] = bug[1, 1, 0] = 0.25
-    floor = student(bug)
-    expect_close(
-        floor,
-        math.log(2),
-        mistakes={
-            "You reached 0 on keep … in mind, keep … at bay and their mirror images: your logits depend on source and "
-            "destination together, which one head cannot do.": 0.0,
-            "Those are bits. Use the natural logarithm: the unit is nats.": 1.0,
-            "That is not a mean: joint holds probabilities, so their weighted sum is the loss per token.": (
-                4 * math.log(2)
-            ),
-        },
-        otherwise="For two sources and two destinations that must disagree, the floor is ln 2.",
-        what="the floor",
-        atol=0.01,
-    )
-    for shape in ((2, 3, 4), (4, 2, 3)):
-        joint, want, mistakes = _telling_table(shape, generator)
-        got = student(joint)
-        expect_close(
-            got,
-            want,
-            mistakes=mistakes,
-            otherwise="The floor differs. If yours is above it, let the optimiser run longer; below it, something in "
-            "your logits depends on source and destination together.",
-            what="the floor",
-            atol=0.01,
-        )
-
-
-def _telling_table(shape: tuple[int, int, int], generator: torch.Generator) -> tuple[Tensor, float, dict[str, float]]:
-    """A joint distribution on which every known mistake gives a clearly different number."""
-    while True:
-        table = torch.randn(shape, generator=generator).mul(2.5).exp()
-        joint = table / table.sum()
-        mistakes = _partial_floors(joint)
-        if not apart(list(mistakes.values())):
-            continue
-        want, even = _additive_floor(joint), joint / joint.sum(-1, keepdim=True)
-        mistakes |= {
-            "You gave every pair the same weight. Weigh each by how often it comes: multiply by joint.": (
-                _additive_floor(even / even.sum())
-            ),
-            "Those are bits. Use the natural logarithm: the unit is nats.": want / math.log(2),
-        }
-        if apart([want, *mistakes.values()]):
-            return joint, want, mistakes
-
-
-def _entropy(probabilities: Tensor) -> float:
-    return -torch.special.xlogy(probabilities, probabilities).sum().item()
-
-
-def _partial_floors(joint: Tensor) -> dict[str, float]:
-    """The floors of models that know more or less than they should, as differences of entropies."""
-    pairs = joint.sum(-1)
-    return {
-        "That is the loss of a table over source and destination together. One head adds two tables; it cannot look at "
-        "the pair.": _entropy(joint) - _entropy(pairs),
-        "That is the floor of the head alone. The destination speaks too, through the direct path: add its table.": (
-            _entropy(joint.sum(1)) - _entropy(pairs.sum(1))
-        ),
-        "That is the floor of the direct path alone. The head adds what the source says.": (
-            _entropy(joint.sum(0)) - _entropy(pairs.sum(0))
-        ),
-        "That ignores source and destination altogether: it is the entropy of the next token.": (
-            _entropy(joint.sum((0, 1)))
-        ),
-        "That is ln of the number of next tokens, the loss of logits that are all equal: the optimiser has hardly "
-        "moved. Take larger steps or more of them.": math.log(joint.shape[-1]),
-    }
-
-
-def _additive_floor(joint: Float[Tensor, "source destination next"]) -> float:
-    """Lowest cross-entropy, in nats, of logits that are a table over sources plus a table over destinations."""
-    target = joint.double()
-    a = torch.zeros(joint.shape[0], joint.shape[2], dtype=torch.float64, requires_grad=True)
-    b = torch.zeros(joint.shape[1], joint.shape[2], dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([a, b], max_iter=60, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        solver.zero_grad()
-        value = -(target * (a[:, None] + b[None]).log_softmax(-1)).sum()
-        value.backward()
-        return value
-
-    with torch.enable_grad():
-        solver.step(loss)
-        return loss().item()

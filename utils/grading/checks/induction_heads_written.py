@@ -1,4 +1,4 @@
-"""Check of the hour-long exercise on induction heads: a two-layer transformer whose weights are written by hand."""
+"""Checks of the chapter on induction heads: what one layer cannot say, and a two-layer transformer written by hand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,123 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.grading import exercise, expect_shape, fail
+from utils.grading import exercise, expect_close, expect_shape, fail
 from utils.grading.checks.induction_heads import Student, fresh
+from utils.grading.checks.induction_heads_weights import apart
 
 NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")
+
+
+@exercise(
+    "induction_heads.bug_floor",
+    title="The skip-trigram bug",
+    points=3,
+    minutes=20,
+    difficulty=2,
+    hints=[
+        "Only two tables are free: what the source says about the next token, and what the destination says. Their "
+        "logits add. Nothing may depend on both at once.",
+        "Make A [source next] and B [destination next] with requires_grad, logits = A[:, None] + B[None], and minimise "
+        "−(joint · log_softmax(logits)).sum() with torch.optim.Adam. The problem is convex: one floor, and any "
+        "good optimiser finds it.",
+        "a = torch.zeros(S, N, requires_grad=True); b = torch.zeros(D, N, requires_grad=True); opt = "
+        "torch.optim.Adam([a, b], lr=0.1); 500 times: loss = -(joint * (a[:, None] + b[None]).log_softmax(-1)).sum(); "
+        "opt.zero_grad(); loss.backward(); opt.step(). Return loss.item().",
+    ],
+)
+def check_bug_floor(student: Student) -> None:
+    generator = fresh()
+    bug = torch.zeros(2, 2, 2)
+    bug[0, 0, 0] = bug[0, 1, 1] = bug[1, 0, 1] = bug[1, 1, 0] = 0.25
+    floor = student(bug)
+    expect_close(
+        floor,
+        math.log(2),
+        mistakes={
+            "You reached 0 on keep … in mind, keep … at bay and their mirror images: your logits depend on source and "
+            "destination together. They should be A[source] + B[destination] and no more.": 0.0,
+            "Those are bits. Use the natural logarithm: the unit is nats.": 1.0,
+            "That is not a mean: joint holds probabilities, so their weighted sum is the loss per token.": (
+                4 * math.log(2)
+            ),
+        },
+        otherwise="For two sources and two destinations that must disagree, the floor is ln 2.",
+        what="the floor",
+        atol=0.01,
+    )
+    for shape in ((2, 3, 4), (4, 2, 3)):
+        joint, want, mistakes = _telling_table(shape, generator)
+        got = student(joint)
+        expect_close(
+            got,
+            want,
+            mistakes=mistakes,
+            otherwise="The floor differs. If yours is above it, let the optimiser run longer; below it, something in "
+            "your logits depends on source and destination together.",
+            what="the floor",
+            atol=0.01,
+        )
+
+
+def _telling_table(shape: tuple[int, int, int], generator: torch.Generator) -> tuple[Tensor, float, dict[str, float]]:
+    """A joint distribution on which every known mistake gives a clearly different number."""
+    while True:
+        table = torch.randn(shape, generator=generator).mul(2.5).exp()
+        joint = table / table.sum()
+        mistakes = _partial_floors(joint)
+        if not apart(list(mistakes.values())):
+            continue
+        want, even = _additive_floor(joint), joint / joint.sum(-1, keepdim=True)
+        mistakes |= {
+            "You gave every pair the same weight. Weigh each by how often it comes: multiply by joint.": (
+                _additive_floor(even / even.sum())
+            ),
+            "Those are bits. Use the natural logarithm: the unit is nats.": want / math.log(2),
+        }
+        if apart([want, *mistakes.values()]):
+            return joint, want, mistakes
+
+
+def _entropy(probabilities: Tensor) -> float:
+    return -torch.special.xlogy(probabilities, probabilities).sum().item()
+
+
+def _partial_floors(joint: Tensor) -> dict[str, float]:
+    """The floors of models that know more or less than they should, as differences of entropies."""
+    pairs = joint.sum(-1)
+    return {
+        "That is the loss of a table over source and destination together. Two tables add up here, and neither sees "
+        "the pair.": _entropy(joint) - _entropy(pairs),
+        "That is the floor of the head alone. The destination speaks too, through the direct path: add its table.": (
+            _entropy(joint.sum(1)) - _entropy(pairs.sum(1))
+        ),
+        "That is the floor of the direct path alone. The head adds what the source says.": (
+            _entropy(joint.sum(0)) - _entropy(pairs.sum(0))
+        ),
+        "That ignores source and destination altogether: it is the entropy of the next token.": (
+            _entropy(joint.sum((0, 1)))
+        ),
+        "That is ln of the number of next tokens, the loss of logits that are all equal: the optimiser has hardly "
+        "moved. Take larger steps or more of them.": math.log(joint.shape[-1]),
+    }
+
+
+def _additive_floor(joint: Float[Tensor, "source destination next"]) -> float:
+    """Lowest cross-entropy, in nats, of logits that are a table over sources plus a table over destinations."""
+    target = joint.double()
+    a = torch.zeros(joint.shape[0], joint.shape[2], dtype=torch.float64, requires_grad=True)
+    b = torch.zeros(joint.shape[1], joint.shape[2], dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([a, b], max_iter=60, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        value = -(target * (a[:, None] + b[None]).log_softmax(-1)).sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        solver.step(loss)
+        return loss().item()
 
 
 @exercise(
@@ -162,6 +275,12 @@ def _expect_prediction(logits: Float[Tensor, "batch position d_vocab"], tokens: 
             answer = int(said[row, query])
             if answer in best:
                 continue
+            if not followers and logits[row, query].abs().max() < 0.1 * logits.abs().max():
+                fail(
+                    "Where nothing can be copied, your logits are all near 0 and leftovers of the softmax decide. "
+                    "A head whose BOS carries no value says nothing; here it should say BOS: let the value at BOS vote "
+                    "for BOS, as every token's value votes for that token."
+                )
             if not followers and answer == ids[query]:
                 fail("The model predicts the token it stands on. W_U should read only what layer 1 wrote.")
             if not followers:

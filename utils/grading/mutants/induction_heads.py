@@ -266,6 +266,12 @@ def classify_not_all(patterns, periods, threshold):
     )
 
 
+def classify_positional_first(patterns, periods, threshold):
+    plain = classify_directly(patterns, periods, threshold)
+    steady = _label(patterns, periods, lambda s: False, _fixed(threshold))
+    return ["positional" if second == "positional" else first for first, second in zip(plain, steady, strict=True)]
+
+
 def classify_never_positional(patterns, periods, threshold):
     return _label(patterns, periods, lambda s: bool((s > threshold).all()), lambda s, steady: False)
 
@@ -423,6 +429,7 @@ ANSWERS = {
             Mutant(classify_any, "You were fooled"),
             Mutant(classify_mean, "all periods but one"),
             Mutant(classify_not_all, "Failing at one period is not enough"),
+            Mutant(classify_positional_first, "that question comes first"),
             Mutant(classify_never_positional, "is the impostor"),
             Mutant(classify_low_bar, "0.3 was called induction"),
             Mutant(classify_any_distance, "positional"),

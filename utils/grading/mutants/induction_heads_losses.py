@@ -199,6 +199,20 @@ def needle_value_in_hay(d_vocab, batch, length, depth, bos, seed):
     return tokens, tokens[:, place + 1]
 
 
+def needle_free_pair(d_vocab, batch, length, depth, bos, seed):
+    """Key and value drawn independently, so that they meet now and then."""
+    g, place = torch.Generator().manual_seed(seed), 1 + round(depth * (length - 4))
+    tokens = torch.zeros(batch, length, dtype=torch.long)
+    for row in tokens:
+        key, value = torch.randint(d_vocab - 1, (2,), generator=g)
+        hay = torch.tensor([token for token in range(d_vocab - 1) if token not in (int(key), int(value))])
+        row[:] = hay[torch.randint(len(hay), (length,), generator=g)]
+        row[place], row[place + 1], row[-1] = key, value, key
+    tokens += tokens >= bos
+    tokens[:, 0] = bos
+    return tokens, tokens[:, place + 1]
+
+
 def needle_draws_bos(d_vocab, batch, length, depth, bos, seed):
     place = _place(length, depth)
     tokens = _planted(d_vocab, batch, length, bos, seed, place)
@@ -320,6 +334,7 @@ ANSWERS = {
             Mutant(needle_counts_from_0, "It stands 1 later"),
             Mutant(needle_key_in_hay, "A key stands somewhere else"),
             Mutant(needle_value_in_hay, "A value stands elsewhere"),
+            Mutant(needle_free_pair, "A value equals its key"),
             Mutant(needle_draws_bos, "drawn again inside the sequence"),
             Mutant(needle_same_for_all, "the same needle"),
             Mutant(needle_no_final_key, "and at the end"),

@@ -164,6 +164,24 @@ def composition_transposed(w_v, w_o, w_q, w_k, draws, seed):
     return _with_baseline(score)(w_v, w_o, w_q, w_k, draws, seed)
 
 
+def composition_one_by_one(w_v, w_o, w_q, w_k, draws, seed):
+    """Other random numbers, in another order."""
+    g, total = torch.Generator().manual_seed(seed + 1), 0.0
+    for _ in range(draws):
+        k, q, o, v = (torch.randn(*w.shape, generator=g) for w in (w_k, w_q, w_o, w_v))
+        total += _score(v, o, q, k)
+    return _score(w_v, w_o, w_q, w_k), total / draws
+
+
+def composition_wide_baseline(w_v, w_o, w_q, w_k, draws, seed):
+    """Random matrices of width × width in place of heads."""
+    g, total = torch.Generator().manual_seed(seed), 0.0
+    for _ in range(draws):
+        writes, meets = torch.randn(2, len(w_v), len(w_v), generator=g)
+        total += ((writes @ meets).norm() / (writes.norm() * meets.norm())).item()
+    return _score(w_v, w_o, w_q, w_k), total / draws
+
+
 def composition_closed_form(w_v, w_o, w_q, w_k, draws, seed):
     """Random directions meet with a mean square of 1 / d_model."""
     return [_score(w_v, w_o, w_q, w_k), 1 / math.sqrt(len(w_v))]
@@ -386,7 +404,7 @@ ANSWERS = {
         ],
     ),
     "induction_heads.k_composition": Answers(
-        alternatives=[composition_transposed, composition_closed_form],
+        alternatives=[composition_transposed, composition_one_by_one],
         mutants=[
             Mutant(composition_of_queries, "Q-composition"),
             Mutant(composition_backwards, "order turned round"),
@@ -398,6 +416,8 @@ ANSWERS = {
             Mutant(composition_positive_baseline, "torch.rand draws positive"),
             Mutant(composition_summed_baseline, "divide by the number of draws"),
             Mutant(composition_no_baseline, "baseline is off"),
+            Mutant(composition_closed_form, "as wide as the stream"),
+            Mutant(composition_wide_baseline, "as wide as the stream"),
         ],
     ),
     "induction_heads.smear_keys": Answers(

@@ -33,6 +33,7 @@ def _built(
     value_reads: str = "token",
     unembed_reads: str = "out",
     scaled: bool = True,
+    bos_votes: bool = True,
 ) -> dict[str, Tensor]:
     """The textbook circuit; each keyword is a place to go wrong."""
     block = {"token": 0, "place": d_vocab, "before": d_vocab + n_ctx, "out": 2 * d_vocab + n_ctx}
@@ -55,6 +56,8 @@ def _built(
     w["W_V"][1, block[value_reads] + v, v] = 1
     w["W_O"][1, v, block["out"] + v] = 1
     w["W_U"][block[unembed_reads] + v, v] = 1
+    if not bos_votes:
+        w["W_V"][1, block[value_reads]] = 0  # as in the chapter, where resting means saying nothing
     return w
 
 
@@ -142,6 +145,7 @@ ANSWERS = {
             Mutant(_spoiled(bonus=1.5), "a match must outweigh the bonus"),
             Mutant(_spoiled(value_reads="before"), "its value should carry"),
             Mutant(_spoiled(unembed_reads="token"), "the token it stands on"),
+            Mutant(_spoiled(bos_votes=False), "let the value at BOS vote"),
             Mutant(build_for_24, "should have shape"),
             Mutant(build_without_unembedding, "Return a dict"),
         ],
