@@ -64,8 +64,8 @@ def fetch() -> Path:
         converted = Path(partial) / NAME
         try:
             _convert_package(Path(partial), converted)
-        except ConnectionError as unreachable:
-            _copy_from_hub(converted, unreachable)
+        except ConnectionError:
+            _copy_from_hub(converted)
         shutil.rmtree(folder, ignore_errors=True)
         converted.rename(folder)
     return folder
@@ -84,7 +84,7 @@ def _convert_package(work: Path, target: Path) -> None:
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(target)
 
 
-def _copy_from_hub(target: Path, unreachable: ConnectionError) -> None:
+def _copy_from_hub(target: Path) -> None:
     try:
         LlamaForCausalLM.from_pretrained(HUB_NAME, dtype=torch.float32).save_pretrained(target)
         AutoTokenizer.from_pretrained(HUB_NAME).save_pretrained(target)
@@ -92,7 +92,7 @@ def _copy_from_hub(target: Path, unreachable: ConnectionError) -> None:
         raise ConnectionError(
             f"{NAME} is not on this machine yet, and neither the package {PACKAGE} nor the Hugging Face hub can be "
             "reached. Connect to the internet once and call this again; afterwards it works offline."
-        ) from (error or unreachable)
+        ) from error
 
 
 def _bridge(model: LlamaForCausalLM, folder: Path) -> TransformerBridge:
