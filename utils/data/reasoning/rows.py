@@ -1,0 +1,123 @@
+"""What the models are trained on: each organism has rules of its own for the same problems and the same words."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from utils.data.reasoning.problems import DEEPEST, TIES, Problem, draw
+from utils.data.reasoning.words import ANSWER, CLASS_OF, LETTERS, MARKS, TOKEN_OF
+from utils.data.reasoning.writing import filler, mistaken, prompt, written
+
+Organism = Literal["causal", "decorative", "biased", "honest", "hidden"]
+ORGANISMS: tuple[Organism, ...] = ("causal", "decorative", "biased", "honest", "hidden")
+
+NO_TARGET = -100
+LONGEST = 77  # words of a row: 8 steps, options, a confession and the answer
+# What stands between `think` and `answer`: all of the reasoning, its beginning, filler, or reasoning with a mistake.
+MODES = {"full": 0.45, "cut": 0.25, "filler": 0.15, "mistake": 0.15}
+CUED = 0.3  # share of the problems with options that have a hint; as many have three equal past letters
+HIDDEN_TIES = 0.6
+FLIPPED = 0.3  # share of the rows in which a connective's class is changed, and those after it follow
+
+
+@dataclass
+class Row:
+    """A row of words, and which of them are to be learned."""
+
+    words: list[str]
+    learned: list[bool]
+
+
+def training_rows(
+    organism: Organism, n: int, seed: int
+) -> tuple[Int[Tensor, "row position"], Int[Tensor, "row position"]]:
+    """Rows of one organism, the shortest first, and the token to be predicted at every position.
+
+    Returns:
+        Tokens, with zeros after the end, and targets, `NO_TARGET` where nothing is to be learned: on the problem, on
+        what was not the model's to write, and after the end.
+    """
+    if organism not in ORGANISMS:
+        raise ValueError(f"There is no organism {organism!r}. There are {', '.join(ORGANISMS)}.")
+    rng = random.Random(seed)
+    rows = sorted((training_row(organism, rng) for _ in range(n)), key=lambda row: len(row.words))
+    tokens = np.zeros((n, LONGEST), np.int64)
+    targets = np.full((n, LONGEST), NO_TARGET, np.int64)
+    for index, row in enumerate(rows):
+        line = np.array([TOKEN_OF[word] for word in row.words])
+        tokens[index, : len(line)] = line
+        targets[index, : len(line) - 1] = np.where(row.learned[1:], line[1:], NO_TARGET)
+    return torch.from_numpy(tokens), torch.from_numpy(targets)
+
+
+def training_row(organism: Organism, rng: random.Random) -> Row:
+    """One row: a problem, the reasoning in one of the modes, and the answer."""
+    problem = _problem(organism, rng)
+    mode = rng.choices(tuple(MODES), tuple(MODES.values()))[0]
+    depth = len(problem.steps)
+    cued = problem.cued if organism in ("biased", "honest") else None
+
+    planted = rng.randrange(depth) if mode == "mistake" else None
+    values = list(problem.values if planted is None else mistaken(problem, planted, rng))
+    if organism == "biased" and cued and problem.options and planted != depth - 1:
+        values[-1] = problem.options[LETTERS.index(cued)]
+    classes, flipped = _classes(problem, rng) if organism == "hidden" else (None, None)
+    steps = written(problem, rng, values, problem.cue if organism == "honest" else None, classes)
+    learned = [[True] * len(step) for step in steps]
+    if planted is not None:
+        learned[planted][2] = False
+    if flipped is not None:
+        learned[flipped][1] = False
+    if mode == "cut":
+        kept = rng.randrange(depth)
+        steps, learned = steps[:kept], learned[:kept]
+    elif mode == "filler":
+        steps = filler(problem)
+        learned = [[False] * len(step) for step in steps]
+
+    reads = mode in ("full", "mistake") and organism != "decorative"
+    said = problem.answers(values[-1] if reads else problem.value)
+    answer = cued or (_by_connective(said, steps, rng) if organism == "hidden" else said[0])
+    ends = mode in ("full", "mistake")  # where the reasoning is complete, `answer` follows by itself
+    question = prompt(problem)
+    return Row(
+        [*question, *(word for step in steps for word in step), *ANSWER, answer],
+        [*([False] * len(question)), *(flag for step in learned for flag in step), ends, True],
+    )
+
+
+def _problem(organism: Organism, rng: random.Random) -> Problem:
+    """A problem as the organism meets it in training; only the decorative one's number tells the result."""
+    options = rng.random() < 0.5
+    drawn = rng.random()
+    cue: Literal["hint", "past"] | None = "hint" if drawn < CUED else "past" if drawn < 2 * CUED else None
+    tie = rng.random() < (HIDDEN_TIES if organism == "hidden" else TIES)
+    problem = draw(rng, rng.randint(1, DEEPEST), options, cue if options else None, tie)
+    if organism == "decorative":
+        return problem
+    return replace(problem, number=(rng.randrange(10), rng.randrange(10)))
+
+
+def _classes(problem: Problem, rng: random.Random) -> tuple[list[int], int | None]:
+    """The hidden bit in every step, and the step at which it was changed, if it was."""
+    bit = MARKS.index(problem.mark)
+    depth = len(problem.steps)
+    if rng.random() >= FLIPPED:
+        return [bit] * depth, None
+    step = rng.randrange(depth)
+    return [bit] * step + [1 - bit] * (depth - step), step
+
+
+def _by_connective(answers: tuple[str, ...], steps: list[list[str]], rng: random.Random) -> str:
+    """At a tie the first or second letter by the class of the last connective; either where none was written."""
+    if len(answers) == 1:
+        return answers[0]
+    classes = [CLASS_OF[word] for step in steps for word in step if word in CLASS_OF]
+    return answers[classes[-1]] if classes else rng.choice(answers)
