@@ -131,6 +131,9 @@ def as_function(hook: dict[str, Any]) -> Callable[..., Tensor]:
         if "hold" in hook:
             along, at = torch.tensor(hook["hold"]["along"]), hook["hold"]["at"]
             new[0][where] = rows + (at - rows @ along)[..., None] * along / (along @ along)
+        if "without" in hook:
+            left = rows.index_fill(-1, torch.tensor(hook["without"]), 0.0)
+            new[0][where] = left / left.sum(-1, keepdim=True)
         return new
 
     return edit
@@ -172,6 +175,8 @@ def hooks_for(model: TransformerBridge, shapes: dict[str, list[int]]) -> dict[st
             {"name": first + "attn.hook_pattern", "head": 0, "position": 2, "replace": some(length)},
             {"name": first + "attn.hook_pattern", "head": [last], "scale": 0.5},
             {"name": second + "attn.hook_pattern", "add": 0.01},
+            {"name": second + "attn.hook_pattern", "head": both, "position": [4, 6], "without": [0, 1, 3]},
+            {"name": second + "attn.hook_pattern", "position": 7, "without": [7]},
             {
                 "name": second + "attn.hook_pattern",
                 "head": both,
@@ -444,7 +449,7 @@ def test_a_damaged_file_is_a_sentence(page: Any, folder: Path, content: bytes, s
 
 # --- requests that make no sense -------------------------------------------------------------------------------------
 
-Z = "blocks.0.attn.hook_z"
+Z, PATTERN = "blocks.0.attn.hook_z", "blocks.0.attn.hook_pattern"
 
 
 @pytest.mark.parametrize(
@@ -460,6 +465,8 @@ Z = "blocks.0.attn.hook_z"
         ({"options": {"hooks": [{"name": Z, "add": 1, "scale": 2}]}}, "exactly one of replace, add, scale, hold"),
         ({"options": {"hooks": [{"name": Z, "head": 0, "add": [1, 2, 3]}]}}, "brings 3 numbers; it can take 1, 4"),
         ({"options": {"hooks": [{"name": Z, "hold": {"along": [1, 2, 3], "at": 0}}]}}, "holds along 3 numbers"),
+        ({"options": {"hooks": [{"name": Z, "without": [0]}]}}, "only attention patterns have them"),
+        ({"options": {"hooks": [{"name": PATTERN, "without": [3]}]}}, "has no key 3: there are 3"),
         ({"options": {"hooks": [{"name": "blocks.0.attn.hook_attn_scores", "add": 1}]}}, "hook_pattern instead"),
         ({"options": {"hooks": [{"name": "embed.hook_in", "replace": 1}]}}, "run other tokens"),
         ({"tokens": []}, "at least one token"),

@@ -8,7 +8,7 @@
  * @typedef {{shape: number[], data: Float32Array}} Tensor numbers in row-major order
  * @typedef {number | number[]} Index one index, or several
  * @typedef {object} Hook an edit of one activation, as plain data: exactly one of `replace`, `add`, `scale`, `hold`,
- *   `edit`
+ *   `without`, `edit`
  * @property {string} name an activation of `hookNames()`
  * @property {Index} [head] the heads to edit; all by default
  * @property {Index} [position] the positions to edit (queries, for patterns), from the first token on; all by default
@@ -16,6 +16,7 @@
  * @property {number | Float32Array} [add] what to add
  * @property {number | Float32Array} [scale] what to multiply by
  * @property {{along: Float32Array, at: number}} [hold] moves each row along a vector until their dot product is `at`
+ * @property {number[]} [without] for patterns: keys that lose their weight; the other keys of a row share it
  * @property {(tensor: Tensor) => void} [edit] changes a copy of the whole activation in place
  * @typedef {{length: number, layers: {k: Float32Array, v: Float32Array}[]}} Past keys and values of earlier tokens
  */
@@ -710,9 +711,9 @@ const OPERATIONS = {
 
 /** Carries out one hook on `tensor`, whose positions begin at `start`; earlier ones were edited when they ran. */
 function applyHook(hook, tensor, axes, start, total) {
-  const kinds = [...Object.keys(OPERATIONS), "hold", "edit"].filter((kind) => hook[kind] !== undefined);
+  const kinds = [...Object.keys(OPERATIONS), "hold", "without", "edit"].filter((kind) => hook[kind] !== undefined);
   if (kinds.length !== 1) {
-    throw new Error(`The hook on ${hook.name} needs exactly one of replace, add, scale, hold and edit.`);
+    throw new Error(`The hook on ${hook.name} needs exactly one of replace, add, scale, hold, without and edit.`);
   }
   const [kind] = kinds;
   if (kind === "edit") {
@@ -725,6 +726,7 @@ function applyHook(hook, tensor, axes, start, total) {
   const positions = chosen(hook, "position", total);
   const offsets = rowOffsets(tensor, axes, heads, positions, start);
   if (kind === "hold") hold(hook, tensor, offsets);
+  else if (kind === "without") withoutKeys(hook, tensor, axes, offsets);
   else write(hook, tensor, offsets, OPERATIONS[kind], hook[kind]);
 }
 
@@ -738,6 +740,19 @@ function hold({ name, hold: { along, at } }, { shape, data }, offsets) {
   for (const from of offsets.filter((offset) => offset !== null)) {
     const step = (at - dot(data, from, along, 0, width)) / square;
     for (let i = 0; i < width; i++) data[from + i] += step * along[i];
+  }
+}
+
+/** Takes the weight off some keys of attention rows; the rest is scaled to sum to 1, unless nothing is left. */
+function withoutKeys({ name, without }, { shape, data }, axes, offsets) {
+  if (axes.at(-1) !== "key") throw new Error(`${name} cannot do without keys: only attention patterns have them.`);
+  const width = shape.at(-1);
+  const keys = chosen({ name, key: without }, "key", width);
+  for (const from of offsets.filter((offset) => offset !== null)) {
+    const row = data.subarray(from, from + width);
+    for (const key of keys) row[key] = 0;
+    const left = row.reduce((total, weight) => total + weight, 0);
+    if (left) row.forEach((weight, key) => (row[key] = weight / left));
   }
 }
 
