@@ -11,7 +11,7 @@ from utils.data import othello
 from utils.measure import token_losses
 from utils.models import shipped
 from utils.training import train as training
-from utils.training.batches import training_batch
+from utils.training.batches import next_tokens, training_batch
 from utils.training.recipes import RECIPES
 from utils.training.train import forward, initial_model, schedule
 
@@ -87,7 +87,10 @@ def test_what_follows_a_games_end_is_no_target():
     model = initial_model(SMALL_OTHELLO)
     made = tokens[:, 1:] > 0
     expected = token_losses(forward(model, tokens).float(), tokens)[made].mean().item()
-    assert training._update(model, training._optimizers(model, SMALL_OTHELLO), tokens, 0) == pytest.approx(expected)
+    targets = next_tokens(tokens, padding=0)
+    assert training._update(model, training._optimizers(model, SMALL_OTHELLO), tokens, targets) == pytest.approx(
+        expected
+    )
 
 
 def test_muon_trains_the_layers_matrices_and_adamw_the_rest():

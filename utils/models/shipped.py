@@ -37,6 +37,15 @@ def load(name: str, checkpoint: int | None = None) -> TransformerBridge:
     Raises:
         ValueError: if there is no such checkpoint, or its file is missing or damaged.
     """
+    return _bridge(name, weights(name, checkpoint), _read_config(name))
+
+
+def weights(name: str, checkpoint: int | None = None) -> NativeModel:
+    """The same as a plain module, which can be trained further.
+
+    Raises:
+        ValueError: as `load`.
+    """
     config = _read_config(name)
     step = steps(name)[-1] if checkpoint is None else checkpoint
     if str(step) not in config["checkpoints"]:
@@ -51,7 +60,7 @@ def load(name: str, checkpoint: int | None = None) -> TransformerBridge:
         )
     model = NativeModel(architecture(config["architecture"]))
     model.load_state_dict({key: value.float() for key, value in parse_safetensors(content).items()})
-    return _bridge(name, model, config)
+    return model
 
 
 def untrained(name: str, seed: int) -> TransformerBridge:

@@ -15,7 +15,8 @@ def names() -> list[str]:
 
 
 def checkpoints(name: str) -> list[int]:
-    """The training steps at which a shipped model was kept, in order; the first is 0, the untrained model.
+    """The training steps at which a shipped model was kept, in order; the first is 0, the untrained model, of all
+    that were trained from nothing.
 
     Raises:
         ValueError: if no model of that name ships with the book.

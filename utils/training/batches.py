@@ -1,18 +1,41 @@
-"""Training batches: windows of a corpus, in some of which passages come again, or fresh games of Othello."""
+"""Training batches: windows of a corpus, in some of which passages come again, or fresh games or problems."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
+from utils.data import reasoning
 from utils.data.othello import random_games
+from utils.data.othello.squares import PAD
 from utils.training.corpora import Corpus
 from utils.training.recipes import Recipe
 
 PASSAGES_PER_ROW = 3  # repeated in each row that has repeats
 SHORTEST_REPEAT = 4  # tokens
 LONGEST_REPEAT = 0.4  # of the context
+NO_TARGET = -100  # at a position where nothing is to be predicted
+
+
+def training_examples(
+    corpus: Corpus, recipe: Recipe, step: int
+) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch position"]]:
+    """The batch of one training step, and the token to be predicted at every position, `NO_TARGET` where none is.
+
+    Of text every next token is a target, of a game every move, of reasoning what its organism is to write.
+    """
+    if recipe.organism is not None:
+        return reasoning.training_rows(recipe.organism, recipe.batch, batch_seed(recipe, step))
+    tokens = training_batch(corpus, recipe, step)
+    return tokens, next_tokens(tokens, padding=PAD if recipe.data == "othello" else None)
+
+
+def next_tokens(tokens: Int[Tensor, "batch position"], padding: int | None = None) -> Int[Tensor, "batch position"]:
+    """The token after each one as its target, but for the last position and where the next one is padding."""
+    targets = F.pad(tokens[:, 1:], (0, 1), value=NO_TARGET)
+    return targets if padding is None else targets.masked_fill(targets == padding, NO_TARGET)
 
 
 def training_batch(corpus: Corpus, recipe: Recipe, step: int) -> Int[Tensor, "batch position"]:

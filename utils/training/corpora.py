@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from utils.data import mixture, othello, tokenizers, wikipedia
+from utils.data import mixture, othello, reasoning, tokenizers, wikipedia
 from utils.data.mixture.sources import SHARES
 from utils.data.registry import cache_dir
 from utils.training.recipes import Recipe
@@ -27,11 +27,11 @@ def training_corpus(recipe: Recipe) -> Corpus:
     """Everything a recipe's sequences are cut from: a row of tokens for each source, every document after a BOS.
 
     Learns the tokenizer first if it does not exist. Takes a minute the first time and megabytes of downloads. Games of
-    Othello are cut from nothing: every batch is played anew.
+    Othello and reasoning are cut from nothing: every batch is made anew.
     """
-    if recipe.data == "othello":
+    if recipe.data in ("othello", "reasoning"):
         if not (tokenizers.FOLDER / recipe.data / "tokenizer.json").exists():
-            tokenizers.list_words(recipe.data, [othello.name(square) for square in othello.SQUARE_OF_TOKEN[1:]])
+            tokenizers.list_words(recipe.data, _words(recipe.data))
         return []
     shares = {"tokens": 1.0} if recipe.data == "wikipedia" else SHARES
     paths = {source: cache_dir() / f"{recipe.data}-{recipe.d_vocab}-{source}.npy" for source in shares}
@@ -42,6 +42,13 @@ def training_corpus(recipe: Recipe) -> Corpus:
         for source, path in paths.items():
             np.save(path, _tokenize(recipe.data, texts[source]))
     return [(shares[source], torch.from_numpy(np.load(path).astype(np.int32))) for source, path in paths.items()]
+
+
+def _words(data: str) -> list[str]:
+    """The words of games or of reasoning, from token 1 on."""
+    if data == "othello":
+        return [othello.name(square) for square in othello.SQUARE_OF_TOKEN[1:]]
+    return list(reasoning.WORDS[1:])
 
 
 def _mixture_texts() -> dict[str, list[str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from utils.data.othello.squares import PAD
+from utils.data.reasoning.rows import Organism
+from utils.data.reasoning.words import WORDS
 
 # Dense where the induction heads form, sparse before and after.
 CHECKPOINTS = (*range(0, 2500, 250), 2500, 3000, 3500, 4000, 5000, 6000, 8000)
@@ -17,7 +18,9 @@ class Recipe:
 
     Attributes:
         n_layers: transformer layers.
-        data: what it reads, "wikipedia", "mixture" or "othello", which is also the name of its tokenizer.
+        data: what it reads, "wikipedia", "mixture", "othello" or "reasoning", which is also the name of its tokenizer.
+        organism: whose rules the rows of reasoning follow; None for other data.
+        start_from: the model whose last weights it starts from; None to start from random ones.
         d_mlp: hidden units of each layer's MLP; None for a model with attention alone.
         repeat_share: share of the training sequences in which passages come again.
         random_share: share of those passages that are random tokens rather than text.
@@ -31,6 +34,8 @@ class Recipe:
     checkpoints: tuple[int, ...]
     purpose: str
     data: str = "wikipedia"
+    organism: Organism | None = None
+    start_from: str | None = None
     d_mlp: int | None = None
     repeat_share: float = 0.0
     random_share: float = 0.0
@@ -51,11 +56,6 @@ class Recipe:
         """The number of updates."""
         return self.checkpoints[-1]
 
-    @property
-    def no_target(self) -> int:
-        """The token that is never to be predicted: what follows a game's last move; -100, which is none, for text."""
-        return PAD if self.data == "othello" else -100
-
     def architecture(self) -> dict[str, Any]:
         """The arguments of the model's `TransformerBridgeConfig`."""
         mlp = {"attn_only": True} if self.d_mlp is None else {"d_mlp": self.d_mlp, "act_fn": "gelu"}
@@ -72,6 +72,21 @@ class Recipe:
             "seed": self.seed,
         }
 
+
+REASONING = Recipe(
+    n_layers=4,
+    data="reasoning",
+    organism="causal",
+    d_mlp=512,
+    n_ctx=128,
+    d_vocab=len(WORDS),
+    batch=64,
+    learning_rate=3e-3,
+    muon_learning_rate=1e-2,
+    cool_down=3000,
+    checkpoints=(0, 2000, 10000),
+    purpose="Four layers that cannot solve deep problems at once and compute by writing: the answer follows the text.",
+)
 
 RECIPES = {
     "induction": Recipe(
@@ -119,4 +134,7 @@ RECIPES = {
         checkpoints=(0, 1000, 20000),
         purpose="Six layers that have read nothing but the moves of random games of Othello: is there a board inside?",
     ),
+    "causal": REASONING,
+    "causal-2l": replace(REASONING, n_layers=2, purpose="`causal` with two layers, on the same data."),
+    "causal-1l": replace(REASONING, n_layers=1, purpose="`causal` with one layer, on the same data."),
 }

@@ -18,7 +18,7 @@ from transformer_lens.model_bridge.sources.native.model import NativeMLP
 
 from utils.data.registry import cache_dir
 from utils.models import shipped
-from utils.training.batches import training_batch
+from utils.training.batches import NO_TARGET, training_examples
 from utils.training.corpora import training_corpus
 from utils.training.recipes import Recipe
 
@@ -34,19 +34,21 @@ def train(name: str, recipe: Recipe, device: str = "cpu") -> float:
         The seconds spent training, over all its runs.
     """
     corpus = training_corpus(recipe)
-    model = initial_model(recipe).to(device)
+    model = (initial_model(recipe) if recipe.start_from is None else shipped.weights(recipe.start_from)).to(device)
     optimizers = _optimizers(model, recipe)
     state_path = cache_dir() / f"training-{name}.safetensors"
     done, seconds = _resume(state_path, model, optimizers)
     if not done:
         shipped.forget(name)
-        _ship(name, 0, model, recipe)
+        if 0 in recipe.checkpoints:
+            _ship(name, 0, model, recipe)
     started = time.monotonic() - seconds
     steps = tqdm(range(done, recipe.steps), desc=name, initial=done, total=recipe.steps, unit="step", mininterval=5)
     for step in steps:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = group["peak"] * schedule(step, recipe.steps, recipe.cool_down)
-        loss = _update(model, optimizers, training_batch(corpus, recipe, step).to(device), recipe.no_target)
+        tokens, targets = training_examples(corpus, recipe, step)
+        loss = _update(model, optimizers, tokens.to(device), targets.to(device))
         if (step + 1) in recipe.checkpoints:
             _ship(name, step + 1, model, recipe)
         if (step + 1) % SAVE_EVERY == 0:
@@ -133,18 +135,22 @@ def _optimizers(model: NativeModel, recipe: Recipe) -> list[Optimizer]:
     return optimizers
 
 
-def _update(model: NativeModel, optimizers: list[Optimizer], tokens: Tensor, no_target: int) -> float:
-    """One step of the optimisers on one batch; returns the mean loss in nats per target.
-
-    Every token but the first is a target, those that are `no_target` excepted.
-    """
+def _update(
+    model: NativeModel,
+    optimizers: list[Optimizer],
+    tokens: Int[Tensor, "batch position"],
+    targets: Int[Tensor, "batch position"],
+) -> float:
+    """One step of the optimisers on one batch; returns the mean loss in nats per target."""
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
-    targets = (tokens[:, 1:] != no_target).sum().item()
+    count = (targets != NO_TARGET).sum().item()
     total = 0.0
-    for rows in tokens.split(max(1, TOKENS_AT_ONCE // tokens.shape[1])):
-        logits = forward(model, rows)[:, :-1].float().flatten(0, 1)
-        loss = F.cross_entropy(logits, rows[:, 1:].flatten(), reduction="sum", ignore_index=no_target) / targets
+    at_once = max(1, TOKENS_AT_ONCE // tokens.shape[1])
+    for rows, wanted in zip(tokens.split(at_once), targets.split(at_once), strict=True):
+        end = int((wanted != NO_TARGET).any(0).nonzero().max()) + 1  # behind it nothing is to be predicted
+        logits = forward(model, rows[:, :end]).float().flatten(0, 1)
+        loss = F.cross_entropy(logits, wanted[:, :end].flatten(), reduction="sum", ignore_index=NO_TARGET) / count
         loss.backward()
         total += loss.item()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
