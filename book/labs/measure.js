@@ -280,6 +280,24 @@ export function next(model, { tokens, hooks = [], k = 5 }) {
   return outlook(model.forward(tokens, { hooks }), tokens.length - 1, k);
 }
 
+/**
+ * What the model writes after `tokens`, each time the likeliest token; utils.measure.faithfulness has the same.
+ * @param {HookedTransformer} model
+ * @param {{tokens: number[], stop: number, limit: number}} options ends before the token `stop`, or after `limit`
+ * @returns {{ids: number[]}}
+ */
+export function write(model, { tokens, stop, limit }) {
+  const ids = [];
+  let run = model.forward(tokens);
+  while (ids.length < limit) {
+    const [id] = topIndices(row(run.logits, run.logits.shape[0] - 1), 1);
+    if (id === stop) break;
+    ids.push(id);
+    run = model.forward([id], { past: run.past });
+  }
+  return { ids };
+}
+
 /* ---- dictionaries: utils/models/autoencoder.py, utils/measure/splicing.py ---- */
 
 /**
