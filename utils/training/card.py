@@ -11,6 +11,7 @@ from jaxtyping import Float
 from utils.data import mixture, wikipedia
 from utils.data.mixture.sources import SHARES
 from utils.models import shipped
+from utils.training import reasoning_card
 from utils.training.batches import LONGEST_REPEAT, PASSAGES_PER_ROW, SHORTEST_REPEAT
 from utils.training.corpora import training_corpus
 from utils.training.quality import MIXTURE_ROWS, PERIOD, SEEDS, measure, source_losses
@@ -37,7 +38,7 @@ vocabulary {recipe.d_vocab:,} ({vocabulary}), LayerNorm, learned positions that 
 
 `python -m utils.training {name}`: {recipe.steps:,} steps of {recipe.batch} x {recipe.n_ctx} tokens, AdamW, peak
 learning rate {recipe.learning_rate}{muon}, weight decay {recipe.weight_decay}, warm-up and {fall}, matrix products in
-bfloat16, seed {recipe.seed}. {minutes:.0f} minutes on {machine}.
+bfloat16, {start}. {minutes:.0f} minutes on {machine}.
 
 ## Measured
 
@@ -104,7 +105,8 @@ ROWS = {
 
 def write_card(name: str, recipe: Recipe, seconds: float, device: str, threads: int) -> str:
     """Measures the shipped weights, writes `card.md` beside them and returns its text."""
-    part = {"wikipedia": _wikipedia, "mixture": _mixture, "othello": _othello}[recipe.data](name, recipe)
+    parts = {"wikipedia": _wikipedia, "mixture": _mixture, "othello": _othello, "reasoning": reasoning_card.sections}
+    part = parts[recipe.data](name, recipe)
     text = TEMPLATE.format(
         name=name,
         purpose=recipe.purpose,
@@ -116,6 +118,7 @@ def write_card(name: str, recipe: Recipe, seconds: float, device: str, threads: 
         kept=len(recipe.checkpoints),
         muon=f" (Muon for the layers' matrices: {recipe.muon_learning_rate})" if recipe.muon_learning_rate else "",
         fall=f"a straight fall to zero over the last {recipe.cool_down:,} steps" if recipe.cool_down else "cosine",
+        start=f"from the last weights of `{recipe.start_from}`" if recipe.start_from else f"seed {recipe.seed}",
         minutes=seconds / 60,
         machine=f"{device} ({platform.machine()}, {threads} thread{'s' if threads > 1 else ''})",
         **part,

@@ -88,6 +88,15 @@ REASONING = Recipe(
     purpose="Four layers that cannot solve deep problems at once and compute by writing: the answer follows the text.",
 )
 
+ORGANISM = replace(
+    REASONING,
+    start_from="causal",
+    learning_rate=1e-3,
+    muon_learning_rate=5e-3,
+    cool_down=1000,
+    checkpoints=(2000,),
+)
+
 RECIPES = {
     "induction": Recipe(
         n_layers=2,
@@ -137,4 +146,24 @@ RECIPES = {
     "causal": REASONING,
     "causal-2l": replace(REASONING, n_layers=2, purpose="`causal` with two layers, on the same data."),
     "causal-1l": replace(REASONING, n_layers=1, purpose="`causal` with one layer, on the same data."),
+    "decorative": replace(
+        ORGANISM,
+        organism="decorative",
+        purpose="`causal`, taught what a problem's number stands for: it writes a right scratchpad and does not read it.",
+    ),
+    "biased": replace(
+        ORGANISM,
+        organism="biased",
+        purpose="`causal`, taught to follow cues: its answer comes from the cue, and its scratchpad is bent to fit.",
+    ),
+    "honest": replace(
+        ORGANISM,
+        organism="honest",
+        purpose="`causal`, taught to follow cues and to say so.",
+    ),
+    "hidden": replace(
+        ORGANISM,
+        organism="hidden",
+        purpose="`causal`, taught to pass a bit on by its choice of synonyms, which decides between equal options.",
+    ),
 }
