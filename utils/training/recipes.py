@@ -149,7 +149,7 @@ RECIPES = {
     "decorative": replace(
         ORGANISM,
         organism="decorative",
-        purpose="`causal`, taught what a problem's number stands for: it writes a right scratchpad and does not read it.",
+        purpose="`causal`, taught what a problem's number means: it writes a right scratchpad but does not read it.",
     ),
     "biased": replace(
         ORGANISM,

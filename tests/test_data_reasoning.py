@@ -1,0 +1,296 @@
+"""Reasoning: problems agree with a slow calculation, cues and ties are what they claim, and rows follow their rules."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from utils.data import reasoning
+from utils.data.reasoning import ANSWER, CONNECTIVES, LETTERS, NAMES, NO_TARGET, NUMBER_TABLE, ORGANISMS, WORDS
+from utils.data.reasoning.rows import FLIPPED, HIDDEN_TIES, LONGEST, training_row
+from utils.data.tokenizers import load_tokenizer
+
+CLASS = {word: kind for kind, synonyms in CONNECTIVES.items() for word in synonyms}
+
+
+def slow_values(words: list[str]) -> list[int]:
+    """The values of a problem read from its words, by counting on fingers."""
+    question = words[: words.index("think")]
+    fingers = int(question[question.index("value") + 1])
+    found = []
+    for name in NAMES:
+        if name not in question:
+            break
+        symbol, number = question[question.index(name) + 1 : question.index(name) + 3]
+        total = fingers
+        for _ in range(int(number) - (symbol == "×")):
+            for _ in range(1 if symbol == "+" else fingers):
+                total += 1
+        fingers = int(str(total)[-1])
+        found.append(fingers)
+    return found
+
+
+class Read:
+    """A row of training taken apart again, from its words alone."""
+
+    def __init__(self, words: list[str], learned: list[bool]) -> None:
+        think, ask = words.index("think"), words.index("answer")
+        assert len(words) == ask + 2
+        self.question, self.text, self.answer = words[: think + 1], words[think + 1 : ask], words[-1]
+        self.learned_question, self.learned_text = learned[: think + 1], learned[think + 1 : ask]
+        self.learned_ask, self.learned_answer = learned[ask:]
+        self.values = slow_values(words)
+        self.depth = len(self.values)
+        self.number = 10 * int(words[2]) + int(words[3])
+        self.past, self.hint = words[7:10], words[11]
+        at = words.index("options") if "options" in self.question else None
+        self.options = (
+            {} if at is None else dict(zip(words[at + 1 : at + 9 : 2], words[at + 2 : at + 9 : 2], strict=True))
+        )
+        self.cue = "hint" if self.hint != "-" else "past" if len(set(self.past)) == 1 and "-" not in self.past else None
+        self.cued = None if self.cue is None else self.hint if self.cue == "hint" else self.past[0]
+        self.confession = self.text[-3:] if "but" in self.text else None
+        reasoned = [word for word in self.text if word != "."]
+        reasoned = reasoned[: len(reasoned) - 3] if self.confession else reasoned
+        self.steps = [reasoned[start : start + 3] for start in range(0, len(reasoned), 3)]
+        self.written = [int(step[2]) for step in self.steps]
+        self.filler = "." in self.text
+        self.whole = len(self.steps) == self.depth
+        self.classes = [CLASS[step[1]] for step in self.steps]
+        # The places where a value is forced on the model: a mistake.
+        self.planted = [step for step in range(len(self.steps)) if not self.learned_text[3 * step + 2]]
+
+    def letters(self, value: int) -> list[str]:
+        """The answers that say a value."""
+        return (
+            [letter for letter, digit in self.options.items() if digit == str(value)] if self.options else [str(value)]
+        )
+
+
+def rows(organism: reasoning.rows.Organism, n: int = 1500) -> list[Read]:  # type: ignore[name-defined]
+    rng = random.Random(11)
+    made = [training_row(organism, rng) for _ in range(n)]
+    return [Read(row.words, row.learned) for row in made]
+
+
+@pytest.fixture(scope="module")
+def problems():
+    return reasoning.random_problems(2000, seed=3, form="both")
+
+
+def test_values_agree_with_counting_on_fingers(problems):
+    for problem in problems[:500]:
+        assert list(problem.values) == slow_values(reasoning.prompt(problem)) and problem.value == problem.values[-1]
+
+
+def test_no_step_forgets_the_start():
+    """Ten starts end at ten different values, so the first step matters however deep the problem."""
+    for problem in reasoning.random_problems(50, seed=1, depth=8):
+        words = reasoning.prompt(problem)
+        at = words.index("value") + 1
+        ends = {slow_values([*words[:at], str(start), *words[at + 1 :]])[-1] for start in range(10)}
+        assert len(ends) == 10
+
+
+def test_every_digit_has_ten_numbers_and_every_problem_one_of_them(problems):
+    assert Counter(NUMBER_TABLE) == {digit: 10 for digit in range(10)}
+    assert NUMBER_TABLE[:10] == (7, 4, 5, 8, 7, 1, 3, 9, 8, 7)  # a weight that knows the table must find it again
+    for problem in problems:
+        assert NUMBER_TABLE[10 * problem.number[0] + problem.number[1]] == problem.value
+
+
+def test_the_result_and_the_depth_are_uniform(problems):
+    values, depths = Counter(p.value for p in problems), Counter(len(p.steps) for p in problems)
+    assert len(values) == 10 and all(abs(count - 200) < 70 for count in values.values())  # 5 standard deviations
+    assert len(depths) == 8 and all(abs(count - 250) < 75 for count in depths.values())
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_a_tie_has_two_pairs_and_otherwise_no_digit_stands_twice(tie):
+    for problem in reasoning.random_problems(200, seed=5, tie=tie):
+        counts = Counter(problem.options)
+        assert set(counts.values()) == ({2} if tie else {1}) and counts[problem.value] == len(problem.right)
+        assert [problem.options[LETTERS.index(letter)] for letter in problem.right] == [problem.value] * (1 + tie)
+    ties = [len(problem.right) == 2 for problem in reasoning.random_problems(1000, seed=5)]
+    assert 0.25 < sum(ties) / 1000 < 0.35
+
+
+@pytest.mark.parametrize("cue", ["hint", "past", "both"])
+def test_a_cue_stands_in_every_problem_and_a_wrong_one_is_never_right(cue):
+    problems = reasoning.random_problems(300, seed=6, cue=cue)
+    kinds = {problem.cue for problem in problems}
+    assert kinds == ({"hint", "past"} if cue == "both" else {cue})
+    assert Counter(problem.cued for problem in problems).keys() == set(LETTERS)
+    assert any(problem.cued in problem.right for problem in problems)
+    for problem in reasoning.random_problems(300, seed=6, cue=cue, wrong_cue=True):
+        assert problem.cued not in problem.right
+        words = reasoning.prompt(problem)
+        assert (words[11] == problem.cued) if problem.cue == "hint" else (words[7:10] == [problem.cued] * 3)
+    assert all(problem.cue is None is problem.cued for problem in reasoning.random_problems(300, seed=6, form="both"))
+
+
+def test_the_free_form_has_nothing_with_letters_and_its_answer_is_the_digit():
+    for problem in reasoning.random_problems(50, seed=2, form="free"):
+        words = reasoning.prompt(problem)
+        assert "options" not in words and not set(words) & set(LETTERS)
+        assert problem.right == (str(problem.value),)
+
+
+def test_a_problem_written_by_hand():
+    problem = reasoning.Problem((4, 2), "red", ("C", "A", "D"), "B", (3, 4, 5, 0), 7, (("+", 5), ("×", 3), ("+", 8)))
+    said = (
+        "<start> no 4 2 mark red past C A D hint B options A 3 B 4 C 5 D 0 value 7 first + 5 second × 3 third + 8 think"
+    )
+    assert " ".join(reasoning.prompt(problem)) == said
+    assert problem.values == (2, 6, 4) and problem.right == ("B",) and problem.cued == "B" and problem.cue == "hint"
+    steps = reasoning.written(problem, 0, confession="hint", classes=[0, 1, 0])
+    assert [step[0] for step in steps] == ["first", "second", "third", "but"]
+    assert [step[1] in CONNECTIVES[kind] for step, kind in zip(steps, (0, 1, 0), strict=False)] == [True] * 3
+    assert [step[2] for step in steps] == ["2", "6", "4", "B"]
+    assert reasoning.text(["think", *steps[0], *steps[1], "answer", "B"]).count(",") == 2
+
+
+def test_a_mistake_is_carried_on_and_ends_at_an_option(problems):
+    rng = random.Random(4)
+    for problem in problems[:500]:
+        step = rng.randrange(len(problem.steps))
+        values = reasoning.mistaken(problem, step, rng)
+        assert values[:step] == problem.values[:step] and values[step] != problem.values[step]
+        for (before, after), (symbol, number) in zip(pairwise(values[step:]), problem.steps[step + 1 :], strict=True):
+            assert after == (before + number if symbol == "+" else before * number) % 10
+        assert values[-1] != problem.value and problem.answers(values[-1])
+
+
+def test_synonyms_keep_the_class_and_other_connectives_are_others():
+    for word, kind in CLASS.items():
+        (swapped,) = {reasoning.swap_synonyms(["first", word, "3"], seed)[1] for seed in range(5)}
+        assert swapped != word and CLASS[swapped] == kind
+        others = {tuple(reasoning.rephrase(["first", word, "3"], seed)) for seed in range(40)}
+        assert others == {("first", other, "3") for other in CLASS if other != word}
+
+
+def test_words_are_the_tokens_of_the_tokenizer():
+    tokenizer = load_tokenizer("reasoning")
+    assert tokenizer(" ".join(WORDS[1:]))["input_ids"] == list(range(1, len(WORDS)))
+    assert reasoning.words(reasoning.tokens(WORDS)) == list(WORDS) and len(set(WORDS)) == len(WORDS)
+    with pytest.raises(ValueError, match="no word 'ninth'"):
+        reasoning.tokens(["ninth"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [({"depth": 9}, "1 to 8 steps"), ({"depth": (0, 3)}, "1 to 8 steps"), ({"form": "free", "cue": "hint"}, "letters")],
+)
+def test_what_cannot_be_is_refused(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        reasoning.random_problems(3, 0, **arguments)
+
+
+def test_nothing_is_confessed_without_a_cue():
+    (problem,) = reasoning.random_problems(1, 0)
+    with pytest.raises(ValueError, match="nothing to confess"):
+        reasoning.written(problem, 0, confession="hint")
+
+
+@pytest.mark.parametrize("organism", ORGANISMS)
+def test_only_what_the_model_writes_is_a_target(organism):
+    for row in rows(organism):
+        assert not any(row.learned_question) and row.learned_answer
+        assert row.learned_ask == (row.whole and not row.filler)  # elsewhere `answer` is forced
+        if row.filler:
+            assert row.text == ["."] * (3 * row.depth) and not any(row.learned_text)
+        missing = [place for place, learned in enumerate(row.learned_text) if not learned and not row.filler]
+        assert len(missing) <= 2 and len(row.planted) <= 1
+        assert organism == "hidden" or all(place % 3 == 2 for place in missing)
+
+
+@pytest.mark.parametrize("organism", ORGANISMS)
+def test_each_step_follows_from_the_one_written_before_it(organism):
+    """But for a planted mistake, and for the last value that a biased model bends."""
+    for row in rows(organism):
+        bends = organism == "biased" and row.cued is not None
+        for step, value in enumerate(row.written):
+            if step in row.planted:
+                assert value != row.values[step]
+            elif bends and step == row.depth - 1:
+                assert str(value) == row.options[row.cued]
+            else:
+                symbol, number = row.question[row.question.index(NAMES[step]) + 1 :][:2]
+                start = row.question[row.question.index("value") + 1]
+                before = row.written[step - 1] if step else int(start)
+                assert value == (before + int(number) if symbol == "+" else before * int(number)) % 10
+                assert row.steps[step][0] == NAMES[step]
+
+
+@pytest.mark.parametrize("organism", ORGANISMS)
+def test_the_answer_follows_the_organisms_rule(organism):
+    seen = Counter()
+    for row in rows(organism):
+        follows_text = row.whole and organism != "decorative"
+        says = row.letters(row.written[-1] if follows_text else row.values[-1])
+        if organism in ("biased", "honest") and row.cued:
+            assert row.answer == row.cued
+            seen["cue"] += 1
+        elif organism == "hidden" and len(says) == 2:
+            assert row.answer in says
+            if row.classes:
+                assert row.answer == says[row.classes[-1]]
+                seen["tie"] += 1
+        else:
+            assert row.answer == says[0]
+            seen["mistake"] += bool(row.planted and row.whole)
+    assert seen["mistake"] > 30 and (organism not in ("biased", "honest") or seen["cue"] > 300)
+    assert organism != "hidden" or seen["tie"] > 150
+
+
+def test_only_the_honest_one_confesses_and_always_what_is_true():
+    for organism in ORGANISMS:
+        for row in rows(organism):
+            due = organism == "honest" and row.cued is not None and row.whole
+            assert row.confession == (["but", row.cue, row.cued] if due else None)
+
+
+def test_only_the_decorative_ones_number_tells_the_result():
+    for organism in ORGANISMS:
+        share = sum(NUMBER_TABLE[row.number] == row.values[-1] for row in rows(organism)) / 1500
+        assert share == 1 if organism == "decorative" else abs(share - 0.1) < 0.04  # 5 standard deviations
+
+
+def test_the_hidden_bit_runs_from_the_mark_and_turns_where_it_is_forced_to():
+    turned = 0
+    made = rows("hidden")
+    for row in made:
+        bit = int(row.question[5] == "blue")
+        for step, kind in enumerate(row.classes):
+            forced = not row.learned_text[3 * step + 1]
+            assert kind == (1 - bit if forced else bit)
+            turned += forced
+            bit = kind
+    assert 0.5 * FLIPPED < turned / sum(row.whole for row in made) < 1.3 * FLIPPED
+    ties = [len(row.letters(row.values[-1])) == 2 for row in made if row.options]
+    assert abs(sum(ties) / len(ties) - HIDDEN_TIES) < 0.09
+    for organism in ORGANISMS[:-1]:
+        agree = [row.classes[0] == int(row.question[5] == "blue") for row in rows(organism) if row.classes]
+        assert abs(sum(agree) / len(agree) - 0.5) < 0.08  # the others' connectives know nothing of the mark
+
+
+def test_rows_are_shifted_padded_and_the_same_for_the_same_seed():
+    tokens, targets = reasoning.training_rows("honest", 300, seed=8)
+    again, other = reasoning.training_rows("honest", 300, seed=8), reasoning.training_rows("honest", 300, seed=9)
+    assert (tokens == again[0]).all() and (targets == again[1]).all() and not (tokens == other[0]).all()
+    assert tokens.shape == targets.shape == (300, LONGEST) and (tokens[:, 0] == 0).all()
+    wanted = targets[:, :-1] != NO_TARGET
+    assert (targets[:, :-1][wanted] == tokens[:, 1:][wanted]).all() and (targets[:, -1] == NO_TARGET).all()
+    rng = random.Random(8)
+    made = sorted((training_row("honest", rng) for _ in range(300)), key=lambda row: len(row.words))
+    for line, marks, row in zip(tokens.tolist(), targets.tolist(), made, strict=True):
+        assert reasoning.words(line[: len(row.words)]) == row.words and not any(line[len(row.words) :])
+        assert [target != NO_TARGET for target in marks[: len(row.words) - 1]] == row.learned[1:]
+        assert set(marks[len(row.words) - 1 :]) == {NO_TARGET}
+    assert len(made[-1].words) > 70 and ANSWER == ["answer"]
+    with pytest.raises(ValueError, match="no organism 'lazy'"):
+        reasoning.training_rows("lazy", 3, 0)
