@@ -26,6 +26,7 @@ NAMES = list(ABOUT)
 READS = {  # the name of what a lab reads in its state, what it starts with here, and what is typed then
     "stream": ("text", "The boat went down the river, and the river", "One two three four one two three"),
     "othello": ("moves", "D3 C5 F6 F5", "D3 C5 F6 F5 E6 D6"),
+    "chain_of_thought": ("text", "first so 2, second then 6", "first so 2, second then"),
 }
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 PATIENCE = 20_000  # ms that a lab may take to come to life on a busy machine

@@ -22,7 +22,10 @@ LABS = json.loads((ROOT / "book" / "labs" / "labs.json").read_text(encoding="utf
 NAMES = list(LABS)
 PAGE_OF = labs_in(SITE)
 READABLE = 4.5  # contrast of text, WCAG 2.2 level AA
-GAME = "D3 C5 F6 F5 E6 D6"  # what the lab of Othello reads
+TYPED = {  # what labs read that do not read prose
+    "othello": "D3 C5 F6 F5 E6 D6",
+    "chain_of_thought": "first so 2, second then 6",
+}
 SHORTEST = "E6 F4 E3 F6 G5 D6 E7 F5 C5"  # the shortest game: nine moves, and no disc of one colour is left
 BRIEF = 0.011  # s: a transition this short moves nothing
 
@@ -135,7 +138,7 @@ def set_another_input(tab: Any, name: str) -> None:
     """Type another text, or move the first slider where a lab reads no text."""
     if LABS[name]["models"]:
         text = "One fish & two fish = red fish + blue fish, one fi"
-        tab.locator(f"{figure(name)} textarea").first.fill(GAME if name == "othello" else text)
+        tab.locator(f"{figure(name)} textarea").first.fill(TYPED.get(name, text))
     else:
         tab.locator(f"{figure(name)} input[type=range]").first.press("ArrowRight")
 
@@ -355,8 +358,8 @@ def test_script_that_does_not_come_is_a_sentence(opened: Open, name: str, script
 @each_lab_with_a_model
 def test_long_text_is_cut_and_the_lab_says_so(opened: Open, name: str) -> None:
     tab = opened(name)
-    long = f"{SHORTEST} " * 2 if name == "othello" else "the boat went down the river " * 200
-    tab.locator(f"{figure(name)} textarea").first.fill(long)
+    long = {"othello": f"{SHORTEST} " * 2, "chain_of_thought": "first so 2, second then 6, " * 20}
+    tab.locator(f"{figure(name)} textarea").first.fill(long.get(name, "the boat went down the river " * 200))
     settled(tab, name)
     assert "leaves out the rest" in tab.inner_text(figure(name)) and not alert(tab, name)
 

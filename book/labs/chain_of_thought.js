@@ -346,5 +346,6 @@ function aboutWord(prompt, at) {
   if (at < 4) return `Number, digit ${at - 1}`;
   const step = prompt.slice(0, at).findLast((word) => problems.NAMES.includes(word));
   if (step) return `${step} step, ${problems.NAMES.includes(last) ? "sign" : "number"}`;
-  return { value: "Start value" }[last] ?? { mark: "Mark", hint: "Hint" }[last] ?? "Past answer";
+  const names = { value: "Start value", mark: "Mark", hint: "Hint" };
+  return names[last] ?? `Past answer ${at - prompt.indexOf("past")}`;
 }

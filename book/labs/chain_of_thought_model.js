@@ -4,6 +4,7 @@ import { DIGITS, LETTERS, wordsOf } from "./chain_of_thought_problems.js";
 import { shortened } from "./lens.js";
 
 const ASK = "answer"; // the word after which the answer is due
+const LONGEST = 77; // words of the longest text that the models were trained on
 const BEGINNING = "<start>"; // the tokenizer has another name for it
 
 /**
@@ -40,9 +41,9 @@ export function thinkerOf(handle) {
     return [...begun, ...written.get(key)];
   }
 
-  /** The most words that a scratchpad may have. */
+  /** The most words that a scratchpad may have: the places after them are new to the model. */
   function longest(problem) {
-    return config.n_ctx - wordsOf(problem).length - 1; // one place is that of `answer`
+    return Math.min(config.n_ctx, LONGEST) - wordsOf(problem).length - 2; // `answer` and the answer
   }
 
   /**
@@ -51,23 +52,32 @@ export function thinkerOf(handle) {
    * @param {string[]} scratchpad
    * @param {{blind?: boolean, instead?: {problem: object, scratchpad: string[], places: number[]} | null}} options
    *   whether `answer` may not look at the scratchpad; a text of the same length whose keys and values stand in for
-   *   this one's in `places` of the scratchpad
+   *   this one's in `places` of the scratchpad, for all that look back at them
    * @returns {Promise<Answer>}
    */
   async function answer(problem, scratchpad, { blind = false, instead = null } = {}) {
     const prompt = wordsOf(problem);
     const at = prompt.length + scratchpad.length;
-    let past = await read.now(tokensOf([...prompt, ...scratchpad]));
-    if (instead) {
-      const donor = await read.other(tokensOf([...wordsOf(instead.problem), ...instead.scratchpad]));
-      past = swapped(past, donor, instead.places.map((place) => prompt.length + place));
-    }
+    const tokens = tokensOf([...prompt, ...scratchpad]);
+    const past = await read.now(tokens);
     const hidden = blind ? scratchpad.map((_, place) => prompt.length + place) : [];
     const hooks = hidden.length ? patterns.map((name) => ({ name, position: at, without: hidden })) : [];
-    const { logits, cache } = await handle.call("forward", { tokens: [ask], past, hooks, names: patterns });
+    let from = at; // what comes before is not computed again
+    if (instead?.places.length) {
+      const places = instead.places.map((place) => prompt.length + place);
+      const donor = await read.other(tokensOf([...wordsOf(instead.problem), ...instead.scratchpad]));
+      hooks.push(...stored(donor, places));
+      [from] = places;
+    }
+    const rest = [...tokens.slice(from), ask];
     const options = problem.options ? LETTERS : DIGITS;
-    const { shares, all } = among(logits.data, tokensOf(options));
-    const row = (name, head) => cache[name].data.slice(head * (at + 1), (head + 1) * (at + 1));
+    const asked = { tokens: rest, past: shortened(past, from), hooks, names: patterns };
+    const { logits, cache } = await handle.call("forward", asked);
+    const { shares, all } = among(logits.data.slice(-logits.shape[1]), tokensOf(options));
+    const row = (name, head) => {
+      const end = (head + 1) * rest.length * (at + 1); // of the head's last query
+      return cache[name].data.slice(end - at - 1, end);
+    };
     return {
       options,
       shares,
@@ -93,19 +103,16 @@ function keeper(handle) {
   };
 }
 
-/** Keys and values, of which those at some positions are another run's. */
-function swapped(past, other, positions) {
-  const from = (own, others) => {
-    const mixed = own.slice();
-    const width = own.length / past.length;
-    for (const at of positions) mixed.set(others.subarray(at * width, (at + 1) * width), at * width);
-    return mixed;
+/** Hooks that put the keys and values of another run in their places; learned positions have not turned its keys. */
+function stored({ length, layers }, position) {
+  const rowsOf = (data) => {
+    const width = data.length / length;
+    return Float32Array.from(position.flatMap((at) => Array.from(data.subarray(at * width, (at + 1) * width))));
   };
-  const layers = past.layers.map(({ k, v }, layer) => ({
-    k: from(k, other.layers[layer].k),
-    v: from(v, other.layers[layer].v),
-  }));
-  return { length: past.length, layers };
+  return layers.flatMap(({ k, v }, layer) => [
+    { name: `blocks.${layer}.attn.hook_k`, position, replace: rowsOf(k) },
+    { name: `blocks.${layer}.attn.hook_v`, position, replace: rowsOf(v) },
+  ]);
 }
 
 /** Probabilities among some tokens, and of all of them among all words. */
