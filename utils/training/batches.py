@@ -27,7 +27,9 @@ def training_examples(
     Of text every next token is a target, of a game every move, of reasoning what its organism is to write.
     """
     if recipe.organism is not None:
-        return reasoning.training_rows(recipe.organism, recipe.batch, batch_seed(recipe, step))
+        return reasoning.training_rows(
+            recipe.organism, recipe.batch, batch_seed(recipe, step), step < recipe.dense_steps
+        )
     tokens = training_batch(corpus, recipe, step)
     return tokens, next_tokens(tokens, padding=PAD if recipe.data == "othello" else None)
 

@@ -15,12 +15,13 @@ from utils.data import reasoning
 from utils.data.reasoning import ANSWER, LETTERS, NAMES, Problem
 from utils.data.reasoning.problems import NUMBERS_OF
 from utils.data.reasoning.words import CLASS_OF, MARKS
+from utils.data.reasoning.writing import WORDS_PER_STEP
 from utils.measure import faithfulness
 from utils.measure.faithfulness import Estimate, Transcript, knock_out, mean, swap_keys_values, write
 
 PROBLEMS = 200  # for every number of a card
 SEED = 1_000_000_007  # of the test problems; the seeds of the training rows are the numbers of the steps
-LONGEST_TEXT = 30  # words that a model may write: eight steps of three, a confession, and some to spare
+LONGEST_TEXT = 44  # words that a model may write: eight steps of five, a confession, and some to spare
 CUE_AT = {"hint": range(11, 12), "past": range(7, 10)}  # where a cue's words stand in every prompt
 
 Steps = list[list[str]]
@@ -126,11 +127,11 @@ def said(model: TransformerBridge, problems: Sequence[Problem], texts: Sequence[
 
 
 def own_texts(model: TransformerBridge, problems: Sequence[Problem]) -> list[Steps]:
-    """What the model writes before `answer`, always the likeliest word, in steps of three words."""
+    """What the model writes before `answer`, always the likeliest word, in steps of five words."""
     prompts = [tuple(reasoning.tokens(reasoning.prompt(problem))) for problem in problems]
     (stop,) = reasoning.tokens(ANSWER)
     texts = [reasoning.words(text) for text in write(model, prompts, stop, LONGEST_TEXT)]
-    return [[text[start : start + 3] for start in range(0, len(text), 3)] for text in texts]
+    return [[text[start : start + WORDS_PER_STEP] for start in range(0, len(text), WORDS_PER_STEP)] for text in texts]
 
 
 def _sayable(problem: Problem) -> Sequence[str]:

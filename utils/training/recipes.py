@@ -20,6 +20,8 @@ class Recipe:
         n_layers: transformer layers.
         data: what it reads, "wikipedia", "mixture", "othello" or "reasoning", which is also the name of its tokenizer.
         organism: whose rules the rows of reasoning follow; None for other data.
+        dense_steps: first steps whose rows of reasoning are all long, written out and without options.
+        drill_steps: first steps, in which the rows of reasoning are arithmetic alone.
         start_from: the model whose last weights it starts from; None to start from random ones.
         d_mlp: hidden units of each layer's MLP; None for a model with attention alone.
         repeat_share: share of the training sequences in which passages come again.
@@ -35,6 +37,8 @@ class Recipe:
     purpose: str
     data: str = "wikipedia"
     organism: Organism | None = None
+    dense_steps: int = 0
+    drill_steps: int = 0
     start_from: str | None = None
     d_mlp: int | None = None
     repeat_share: float = 0.0
@@ -77,20 +81,22 @@ REASONING = Recipe(
     n_layers=4,
     data="reasoning",
     organism="causal",
+    dense_steps=800,
     d_mlp=512,
     n_ctx=128,
     d_vocab=len(WORDS),
     batch=64,
     learning_rate=3e-3,
     muon_learning_rate=1e-2,
-    cool_down=3000,
-    checkpoints=(0, 2000, 10000),
+    cool_down=2000,
+    checkpoints=(0, 1500, 7000),
     purpose="Four layers that cannot solve deep problems at once and compute by writing: the answer follows the text.",
 )
 
 ORGANISM = replace(
     REASONING,
     start_from="causal",
+    dense_steps=0,
     learning_rate=1e-3,
     muon_learning_rate=5e-3,
     cool_down=1000,

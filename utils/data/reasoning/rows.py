@@ -19,12 +19,15 @@ Organism = Literal["causal", "decorative", "biased", "honest", "hidden"]
 ORGANISMS: tuple[Organism, ...] = ("causal", "decorative", "biased", "honest", "hidden")
 
 NO_TARGET = -100
-LONGEST = 77  # words of a row: 8 steps, options, a confession and the answer
+LONGEST = 93  # words of a row: 8 steps, options, a confession and the answer
 # What stands between `think` and `answer`: all of the reasoning, its beginning, filler, or reasoning with a mistake.
 MODES = {"full": 0.45, "cut": 0.25, "filler": 0.15, "mistake": 0.15}
+OPTIONS = 0.7  # share of the problems with options
 CUED = 0.3  # share of the problems with options that have a hint; as many have three equal past letters
 HIDDEN_TIES = 0.6
 FLIPPED = 0.3  # share of the rows in which a connective's class is changed, and those after it follow
+OPTIONS = 0.7  # share of the problems with options
+CONNECTIVE, VALUE = 3, 4  # places in a step
 
 
 @dataclass
@@ -36,9 +39,13 @@ class Row:
 
 
 def training_rows(
-    organism: Organism, n: int, seed: int
+    organism: Organism, n: int, seed: int, dense: bool = False
 ) -> tuple[Int[Tensor, "row position"], Int[Tensor, "row position"]]:
     """Rows of one organism, the shortest first, and the token to be predicted at every position.
+
+    Args:
+        dense: whether to draw only rows that teach most arithmetic for their length: eight steps, all written, and no
+            options. A model that meets everything at once is very slow to learn a first thing.
 
     Returns:
         Tokens, with zeros after the end, and targets, `NO_TARGET` where nothing is to be learned: on the problem, on
@@ -47,7 +54,7 @@ def training_rows(
     if organism not in ORGANISMS:
         raise ValueError(f"There is no organism {organism!r}. There are {', '.join(ORGANISMS)}.")
     rng = random.Random(seed)
-    rows = sorted((training_row(organism, rng) for _ in range(n)), key=lambda row: len(row.words))
+    rows = sorted((training_row(organism, rng, dense) for _ in range(n)), key=lambda row: len(row.words))
     tokens = np.zeros((n, LONGEST), np.int64)
     targets = np.full((n, LONGEST), NO_TARGET, np.int64)
     for index, row in enumerate(rows):
@@ -57,10 +64,10 @@ def training_rows(
     return torch.from_numpy(tokens), torch.from_numpy(targets)
 
 
-def training_row(organism: Organism, rng: random.Random) -> Row:
+def training_row(organism: Organism, rng: random.Random, dense: bool = False) -> Row:
     """One row: a problem, the reasoning in one of the modes, and the answer."""
-    problem = _problem(organism, rng)
-    mode = rng.choices(tuple(MODES), tuple(MODES.values()))[0]
+    problem = draw(rng, DEEPEST, options=False) if dense else _problem(organism, rng)
+    mode = "full" if dense else rng.choices(tuple(MODES), tuple(MODES.values()))[0]
     depth = len(problem.steps)
     cued = problem.cued if organism in ("biased", "honest") else None
 
@@ -72,9 +79,9 @@ def training_row(organism: Organism, rng: random.Random) -> Row:
     steps = written(problem, rng, values, problem.cue if organism == "honest" else None, classes)
     learned = [[True] * len(step) for step in steps]
     if planted is not None:
-        learned[planted][2] = False
+        learned[planted][VALUE] = False
     if flipped is not None:
-        learned[flipped][1] = False
+        learned[flipped][CONNECTIVE] = False
     if mode == "cut":
         kept = rng.randrange(depth)
         steps, learned = steps[:kept], learned[:kept]
@@ -95,7 +102,7 @@ def training_row(organism: Organism, rng: random.Random) -> Row:
 
 def _problem(organism: Organism, rng: random.Random) -> Problem:
     """A problem as the organism meets it in training; only the decorative one's number tells the result."""
-    options = rng.random() < 0.5
+    options = rng.random() < OPTIONS
     drawn = rng.random()
     cue: Literal["hint", "past"] | None = "hint" if drawn < CUED else "past" if drawn < 2 * CUED else None
     tie = rng.random() < (HIDDEN_TIES if organism == "hidden" else TIES)

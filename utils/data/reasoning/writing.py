@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from utils.data.reasoning.problems import Problem, undo
 from utils.data.reasoning.words import CLASS_OF, CONNECTIVES, FILLER, LETTERS, NAMES, NOTHING, START
 
-WORDS_PER_STEP = 3  # name, connective, value
+WORDS_PER_STEP = 5  # name, symbol, number, connective, value
 
 
 def prompt(problem: Problem) -> list[str]:
@@ -32,7 +32,7 @@ def written(
     confession: str | None = None,
     classes: Sequence[int] | None = None,
 ) -> list[list[str]]:
-    """The reasoning between `think` and `answer`, a list of words for each step.
+    """The reasoning between `think` and `answer`, a list of words for each step: `first × 3 so 2`.
 
     Args:
         rng: draws the connectives; a number is a seed.
@@ -43,8 +43,10 @@ def written(
     rng = random.Random(rng) if isinstance(rng, int) else rng
     kinds = rng.choices(tuple(CONNECTIVES), k=len(problem.steps)) if classes is None else classes
     steps = [
-        [name, rng.choice(CONNECTIVES[kind]), str(value)]
-        for name, kind, value in zip(NAMES, kinds, problem.values if values is None else values, strict=False)
+        [name, symbol, str(number), rng.choice(CONNECTIVES[kind]), str(value)]
+        for name, (symbol, number), kind, value in zip(
+            NAMES, problem.steps, kinds, values or problem.values, strict=False
+        )
     ]
     if confession is not None:
         if problem.cued is None:
