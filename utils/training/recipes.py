@@ -20,8 +20,7 @@ class Recipe:
         n_layers: transformer layers.
         data: what it reads, "wikipedia", "mixture", "othello" or "reasoning", which is also the name of its tokenizer.
         organism: whose rules the rows of reasoning follow; None for other data.
-        dense_steps: first steps whose rows of reasoning are all long, written out and without options.
-        drill_steps: first steps, in which the rows of reasoning are arithmetic alone.
+        dense_steps: first steps whose rows of reasoning are all long, written out.
         start_from: the model whose last weights it starts from; None to start from random ones.
         d_mlp: hidden units of each layer's MLP; None for a model with attention alone.
         repeat_share: share of the training sequences in which passages come again.
@@ -38,7 +37,6 @@ class Recipe:
     data: str = "wikipedia"
     organism: Organism | None = None
     dense_steps: int = 0
-    drill_steps: int = 0
     start_from: str | None = None
     d_mlp: int | None = None
     repeat_share: float = 0.0

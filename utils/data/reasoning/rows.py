@@ -44,8 +44,8 @@ def training_rows(
     """Rows of one organism, the shortest first, and the token to be predicted at every position.
 
     Args:
-        dense: whether to draw only rows that teach most arithmetic for their length: eight steps, all written, and no
-            options. A model that meets everything at once is very slow to learn a first thing.
+        dense: whether to draw only rows that teach most arithmetic for their length: many steps, all of them written.
+            A model that meets everything at once is very slow to learn a first thing.
 
     Returns:
         Tokens, with zeros after the end, and targets, `NO_TARGET` where nothing is to be learned: on the problem, on
@@ -66,7 +66,7 @@ def training_rows(
 
 def training_row(organism: Organism, rng: random.Random, dense: bool = False) -> Row:
     """One row: a problem, the reasoning in one of the modes, and the answer."""
-    problem = draw(rng, DEEPEST, options=False) if dense else _problem(organism, rng)
+    problem = draw(rng, rng.randint(5, DEEPEST), rng.random() < OPTIONS) if dense else _problem(organism, rng)
     mode = "full" if dense else rng.choices(tuple(MODES), tuple(MODES.values()))[0]
     depth = len(problem.steps)
     cued = problem.cued if organism in ("biased", "honest") else None
