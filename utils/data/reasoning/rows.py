@@ -26,7 +26,6 @@ OPTIONS = 0.7  # share of the problems with options
 CUED = 0.3  # share of the problems with options that have a hint; as many have three equal past letters
 HIDDEN_TIES = 0.6
 FLIPPED = 0.3  # share of the rows in which a connective's class is changed, and those after it follow
-OPTIONS = 0.7  # share of the problems with options
 CONNECTIVE, VALUE = 3, 4  # places in a step
 
 
