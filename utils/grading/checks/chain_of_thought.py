@@ -7,7 +7,7 @@ other keys and values (`_inside`), led by a cue (`_led`). The hour-long exercise
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -46,9 +46,12 @@ def values_after(start: int, steps: Iterable[Step], keep_digit: bool = True) -> 
     return values
 
 
-def write(values: Iterable[Any], connectives: Iterable[str]) -> Text:
-    """A scratchpad: for every step its name, a connective and the value after it."""
-    return [list(words) for words in zip(NAMES, connectives, map(str, values), strict=False)]
+def write(steps: Sequence[Step], values: Sequence[int], connectives: Sequence[str]) -> Text:
+    """A scratchpad: for every step its name, its sign and number, a connective and the value after it."""
+    return [
+        [name, sign, str(number), word, str(value)]
+        for name, (sign, number), word, value in zip(NAMES, steps, connectives, values, strict=False)
+    ]
 
 
 def distinct(*texts: Any) -> bool:
@@ -63,13 +66,13 @@ def distinct(*texts: Any) -> bool:
     minutes=10,
     difficulty=1,
     hints=[
-        "Keep one number in hand and change it step by step. After each change, three words are written. The filler "
+        "Keep one number in hand and change it step by step. After each change, five words are written. The filler "
         "needs no arithmetic at all, only the lengths.",
         "The value after a step is (value + number) % 10 or (value * number) % 10, and the next step starts from it. "
         "Words are strings. For the filler, replace every word of every step.",
         "for name, (sign, number), word in zip(NAMES, steps, connectives): start = (start + number if sign == '+' else "
-        "start * number) % 10; text.append([name, word, str(start)]); at the end return text, [['.'] * len(step) for "
-        "step in text]",
+        "start * number) % 10; text.append([name, sign, str(number), word, str(start)]); at the end return text, "
+        "[['.'] * len(step) for step in text]",
     ],
 )
 def check_scratchpad(student: Student) -> None:
@@ -82,24 +85,24 @@ def check_scratchpad(student: Student) -> None:
         expect_parts(got, 2, "Return two things, (text, filler): two lists of steps.")
         _expect_steps(got[0], "text")
         _expect_steps(got[1], "filler")
-        texts, text = _texts(start, steps, connectives), write(values_after(start, steps), connectives)
-        texts.pop("")
+        texts = _texts(start, steps, connectives)
+        text = texts.pop("")
         expect_equal(
             got[0],
             text,
             mistakes=texts,
-            otherwise="text differs: for every step its name, its connective and the value after it.",
+            otherwise="text differs: for every step its name, sign, number, connective and the value after it.",
             what="text",
         )
         expect_equal(
             got[1],
-            [[FILLER] * 3] * count,
+            [[FILLER] * 5] * count,
             mistakes={
                 "There is one filler word for each step. The control has to be as long as the text that it replaces, "
                 "or it lacks positions as well as words.": [[FILLER]] * count,
-                "The filler words of a step are glued together. Each word gets one of its own.": [[FILLER * 3]] * count,
-                "Only the values became filler. Names and connectives are part of the text too.": [
-                    [name, word, FILLER] for name, word, _ in text
+                "The filler words of a step are glued together. Each word gets one of its own.": [[FILLER * 5]] * count,
+                "Only the values became filler. The other words are part of the text too.": [
+                    [*words[:4], FILLER] for words in text
                 ],
                 "filler is the text itself.": text,
                 "filler has no words.": [[]] * count,
@@ -123,34 +126,40 @@ def _expect_steps(got: Any, what: str) -> None:
 def _texts(start: int, steps: list[Step], connectives: list[str]) -> dict[str, Any]:
     """Mistake → the text that it would write; the right one under no mistake."""
     values = values_after(start, steps)
-    sums = values_after(start, [("+", number) for _, number in steps])
-    text = write(values, connectives)
+
+    def text(values: list[int]) -> Text:
+        return write(steps, values, connectives)
+
+    def all_as(sign: str) -> Text:
+        return text(values_after(start, [(sign, number) for _, number in steps]))
+
+    right = text(values)
     return {
-        "": text,
-        "The values grow past 9. Every step keeps the last digit only.": (
-            write(values_after(start, steps, keep_digit=False), connectives)
-        ),
-        "Each step shows the value that it starts from. Write the value after it.": (
-            write([start, *values[:-1]], connectives)
-        ),
-        "Every step was taken as an addition. Look at its sign.": write(sums, connectives),
-        "Every step was taken as a multiplication. Look at its sign.": (
-            write(values_after(start, [("×", number) for _, number in steps]), connectives)
-        ),
-        "You wrote the number that each step adds or multiplies by. Write the value after the step.": (
-            write([number for _, number in steps], connectives)
+        "": right,
+        "The values grow past 9. Every step keeps the last digit only.": text(values_after(start, steps, False)),
+        "Each step shows the value that it starts from. Write the value after it.": text([start, *values[:-1]]),
+        "Every step was taken as an addition. Look at its sign.": all_as("+"),
+        "Every step was taken as a multiplication. Look at its sign.": all_as("×"),
+        "The last word of a step is its number once more. Write the value after the step.": (
+            text([number for _, number in steps])
         ),
         "Every step was done on the start. A step goes on from the value before it.": (
-            write([values_after(start, [step])[0] for step in steps], connectives)
+            text([values_after(start, [step])[0] for step in steps])
         ),
-        "The start was left out: you began at 0.": write(values_after(0, steps), connectives),
-        "The last value stands in every step.": write([values[-1]] * len(steps), connectives),
-        "Values are numbers in yours. Words are strings.": [
-            [name, word, int(value)] for name, word, value in text
+        "The start was left out: you began at 0.": text(values_after(0, steps)),
+        "The last value stands in every step.": text([values[-1]] * len(steps)),
+        "Values are numbers in yours. Words are strings.": [[*words[:4], int(words[4])] for words in right],
+        "Values and the steps' numbers are numbers in yours. Words are strings.": [
+            [name, sign, int(number), word, int(value)] for name, sign, number, word, value in right
         ],
-        "One connective stands in every step. Each step has its own.": write(values, [connectives[0]] * len(steps)),
-        "The connectives are gone.": [[name, value] for name, _, value in text],
-        "Steps are numbered in yours. They have names.": [[str(i), *words[1:]] for i, words in enumerate(text, 1)],
+        "One connective stands in every step. Each step has its own.": write(
+            steps, values, connectives[:1] * len(steps)
+        ),
+        "The connectives are gone.": [[*words[:3], words[4]] for words in right],
+        "Sign and number are missing. A step says what it does before it says what comes of it.": [
+            [words[0], *words[3:]] for words in right
+        ],
+        "Steps are numbered in yours. They have names.": [[str(i), *words[1:]] for i, words in enumerate(right, 1)],
     }
 
 
@@ -194,7 +203,15 @@ def check_channel(student: Student) -> None:
 def _sizes(g: torch.Generator) -> tuple[int, ...]:
     """Layers, heads, key-value heads, d_head, bits of a number, vocabulary, written words: all unequal."""
     layers, kv_heads, written = pick((5, 7, 11), g), pick((2, 3), g), pick((13, 17, 19), g)
-    return layers, 4 * kv_heads, kv_heads, pick((24, 40, 56), g), pick((4, 16, 32), g), pick((60, 900, 49152), g), written
+    return (
+        layers,
+        4 * kv_heads,
+        kv_heads,
+        pick((24, 40, 56), g),
+        pick((4, 16, 32), g),
+        pick((60, 900, 49152), g),
+        written,
+    )
 
 
 def _widths(sizes: tuple[int, ...], chosen: bool) -> list[dict[str, float]]:

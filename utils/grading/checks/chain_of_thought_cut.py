@@ -27,9 +27,9 @@ Answers = list[Int[Tensor, "kept"]]
     hints=[
         "Texts of two steps and texts of eight have points at different places, so first make one curve, and one area, "
         "for each length. Which number of the texts is each area worth in the average?",
-        "The text of n steps has n + 1 answers. same = (answers == answers[-1]) is 1 at the right end. The n + 1 points "
-        "lie 1/n apart, and torch.trapezoid(same, dx=1 / n) is the area under them. Weigh each length by how many "
-        "problems have it.",
+        "The text of n steps has n + 1 answers. same = (answers == answers[-1]) is 1 at the right end. The n + 1 "
+        "points lie 1/n apart, and torch.trapezoid(same, dx=1 / n) is the area under them. Weigh each length by how "
+        "many problems have it.",
         "found = {}; for row in answers: n = len(row) - 1; same = (row == row[-1]).float(); found.setdefault(n, [])"
         ".append(1 - torch.trapezoid(same, dx=1 / n).item()); areas = {n: sum(some) / len(some) for n, some in "
         "found.items()}; aoc = sum(sum(some) for some in found.values()) / len(answers); return aoc, areas",

@@ -8,12 +8,19 @@ from torch import Tensor
 
 from utils.grading import exercise, expect_close, expect_equal, fail
 from utils.grading.checks.chain_of_thought import (
-    CONNECTIVES, Step, Text, distinct, pick, random_steps, values_after, write,
+    CONNECTIVES,
+    Step,
+    Text,
+    distinct,
+    pick,
+    random_steps,
+    values_after,
+    write,
 )  # fmt: skip
 from utils.grading.checks.dictionary_learning import crowded
 from utils.grading.checks.superposition import Student, expect_parts, fresh
 
-Edit = tuple[Text, list[Step], int, int]
+Edit = tuple[Text, int, int]
 
 
 @exercise(
@@ -26,12 +33,12 @@ Edit = tuple[Text, list[Step], int, int]
         "One word changes in the first text, and in the second that word and what is computed from it. Everything that "
         "is not a value stays: a model must not see from the form that somebody was here.",
         "List the nine digits that are not the true one and take number `draw`. For the second text go on from there: "
-        "step `where` is done, so the steps after it are applied to the wrong value, one after another. Build new "
-        "lists.",
-        "wrong = [d for d in map(str, range(10)) if d != text[where][2]][draw]; kept = [list(words) for words in text]; "
-        "kept[where][2] = wrong; followed = [list(words) for words in kept]; value = int(wrong); for i in range(where + "
-        "1, len(text)): sign, number = steps[i]; value = (value + number if sign == '+' else value * number) % 10; "
-        "followed[i][2] = str(value); return kept, followed",
+        "step `where` is done, so the steps after it are applied to the wrong value, one after another. What they do "
+        "stands in their second and third word. Build new lists.",
+        "value = [d for d in range(10) if d != int(text[where][4])][draw]; kept = [list(words) for words in text]; "
+        "kept[where][4] = str(value); followed = [list(words) for words in kept]; for words in followed[where + 1 :]: "
+        "value = (value + int(words[2]) if words[1] == '+' else value * int(words[2])) % 10; words[4] = str(value); "
+        "return kept, followed",
     ],
 )
 def check_plant_mistake(student: Student) -> None:
@@ -41,15 +48,15 @@ def check_plant_mistake(student: Student) -> None:
         while _unclear(*given):
             given = _edit(g, above)
         _expect_planted(student, *given)
-    text, steps, _, draw = _edit(g, True)
-    _expect_planted(student, text, steps, len(text) - 1, draw)
+    text, _, draw = _edit(g, True)
+    _expect_planted(student, text, len(text) - 1, draw)
 
 
-def _expect_planted(student: Student, text: Text, steps: list[Step], where: int, draw: int) -> None:
-    got = student(text, steps, where, draw)
+def _expect_planted(student: Student, text: Text, where: int, draw: int) -> None:
+    got = student(text, where, draw)
     expect_parts(got, 2, "Return two texts, (kept, followed).")
     value = planted(text, where, draw)
-    kept, followed = _kept(text, where, draw), _followed(text, steps, where, draw)
+    kept, followed = _kept(text, where, draw), _followed(text, where, draw)
     for what, part in zip(("kept", "followed"), got, strict=True):
         if any(isinstance(word, int) for words in part for word in words):
             fail(f"A value of {what} is a number. Words are strings, and this one would look different from the rest.")
@@ -75,25 +82,29 @@ def _expect_planted(student: Student, text: Text, steps: list[Step], where: int,
 
 def planted(text: Text, where: int, draw: int) -> int:
     """The wrong digit number `draw`, in increasing order."""
-    return [digit for digit in range(10) if digit != int(text[where][2])][draw]
+    return [digit for digit in range(10) if digit != int(text[where][4])][draw]
 
 
 def _valued(text: Text, values: list[int]) -> Text:
     """The text with other values."""
-    return [[*words[:2], str(value)] for words, value in zip(text, values, strict=True)]
+    return [[*words[:4], str(value)] for words, value in zip(text, values, strict=True)]
 
 
 def _kept(text: Text, where: int, draw: int) -> dict[str, Text]:
     """Mistake → the text that it would give; the right one under no mistake."""
-    values = [int(words[2]) for words in text]
+    values = [int(words[4]) for words in text]
     true, wrong = values[where], planted(text, where, draw)
 
     def at(place: int, value: int) -> Text:
         return _valued(text, [value if i == place else old for i, old in enumerate(values)])
 
     every = [wrong if value == true else value for value in values]
-    named = [[str(wrong), *words[1:]] if i == where else words for i, words in enumerate(text)]
-    joined = [[words[0], str(wrong), words[2]] if i == where else words for i, words in enumerate(text)]
+
+    def word(place: int) -> Text:
+        new = [list(words) for words in text]
+        new[where][place] = str(wrong)
+        return new
+
     table = {
         "": at(where, wrong),
         "The draw was taken as the digit itself. It may then be the true one, and no mistake at all: count the nine "
@@ -110,16 +121,20 @@ def _kept(text: Text, where: int, draw: int) -> dict[str, Text]:
         "Every value that was the same digit has changed. One mistake is enough.": _valued(text, every),
         "The mistake is one step late: steps count from 0.": at((where + 1) % len(text), wrong),
         "The mistake is one step early: steps count from 0.": at(where - 1, wrong),
-        "The name of the step was replaced. The value is the last of its three words.": named,
-        "The connective of the step was replaced. The value is the last of its three words.": joined,
+        "The name of the step was replaced. The value is the last of its five words.": word(0),
+        "The connective of the step was replaced. The value is the last of its five words.": word(3),
+        "The number that the step adds or multiplies by was replaced. The value is the last of its five words.": word(
+            2
+        ),
         "Nothing has changed.": text,
     }
     return {said: value for said, value in table.items() if not said or value != table[""]}
 
 
-def _followed(text: Text, steps: list[Step], where: int, draw: int) -> dict[str, Text]:
+def _followed(text: Text, where: int, draw: int) -> dict[str, Text]:
     """Mistake → the text that it would give; the right one under no mistake."""
-    values, wrong = [int(words[2]) for words in text], planted(text, where, draw)
+    values, wrong = [int(words[4]) for words in text], planted(text, where, draw)
+    steps: list[Step] = [(words[1], int(words[2])) for words in text]
     after = values_after(wrong, steps[where + 1 :])
     again = values_after(wrong, steps[where:])
     table = {
@@ -137,7 +152,7 @@ def _followed(text: Text, steps: list[Step], where: int, draw: int) -> dict[str,
         "All later values are the wrong digit. They follow from it by the steps.": (
             _valued(text, [*values[:where], *[wrong] * (len(text) - where)])
         ),
-        "The mistake was added to all later values. A multiplication also multiplies the mistake: do the steps again.": (
+        "The mistake was added to all later values. A multiplication multiplies it as well: do the steps again.": (
             _valued(text, [*values[:where], *((value + wrong - values[where]) % 10 for value in values[where:])])
         ),
         "Every later step was done on the wrong value itself. Each goes on from the value before it.": (
@@ -153,18 +168,18 @@ def _edit(g: torch.Generator, above: bool) -> Edit:
     Some draws are of no use: see `_unclear`.
     """
     steps = random_steps(7, g)
-    text = write(values_after(pick(range(10), g), steps), [pick(CONNECTIVES, g) for _ in steps])
+    text = write(steps, values_after(pick(range(10), g), steps), [pick(CONNECTIVES, g) for _ in steps])
     where = pick((2, 3), g)
-    value = int(text[where][2])
+    value = int(text[where][4])
     draws = range(value, 9) if above else range(value)
-    return text, steps, where, pick(draws, g) if draws else 0
+    return text, where, pick(draws, g) if draws else 0
 
 
-def _unclear(text: Text, steps: list[Step], where: int, draw: int) -> bool:
-    """Whether the value stands nowhere else, a multiplication is missing where it matters, or two mistakes look alike."""
-    values = [words[2] for words in text]
-    kept, followed = _kept(text, where, draw), _followed(text, steps, where, draw)
-    alike = not distinct(*kept.values()) or not distinct(*followed.values()) or len(followed) < 8 or len(kept) < 10
+def _unclear(text: Text, where: int, draw: int) -> bool:
+    """Whether the value stands nowhere else, or two mistakes look alike."""
+    values = [words[4] for words in text]
+    kept, followed = _kept(text, where, draw), _followed(text, where, draw)
+    alike = not distinct(*kept.values()) or not distinct(*followed.values()) or len(followed) < 8 or len(kept) < 11
     return alike or values.count(values[where]) < 2 or not distinct(*values[where : where + 2])
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from utils.grading import exercise, expect_close, expect_equal, expect_shape, fail
+from utils.grading import exercise, expect_close, expect_equal, expect_shape
 from utils.grading.checks.chain_of_thought import pick
 from utils.grading.checks.superposition import Student, expect_parts, fresh
 
@@ -20,8 +20,8 @@ HEADS, POSITIONS, D_HEAD = 3, 11, 5
     minutes=20,
     difficulty=2,
     hints=[
-        "An attention row is a probability distribution. What is it over the keys that are left? And which (query, key) "
-        "pairs are concerned: some rows, and in them some columns.",
+        "An attention row is a probability distribution. What is it over the keys that are left? And which (query, "
+        "key) pairs are concerned: some rows, and in them some columns.",
         "forbidden = queries[:, None] & hidden: those pairs, beside the future. A score of −inf before the softmax "
         "takes a key out, and the softmax itself gives the others a sum of 1.",
         "n = len(queries); future = torch.ones(n, n).triu(1).bool(); blocked = future | (queries[:, None] & hidden); "
@@ -118,8 +118,8 @@ def _wrong_knocks(scores: Tensor, values: Tensor, queries: Tensor, hidden: Tenso
     minutes=25,
     difficulty=3,
     hints=[
-        "Two questions for every problem: may it be swapped at all, and which positions are swapped? Everything that is "
-        "read, is read from the tensors as they were given.",
+        "Two questions for every problem: may it be swapped at all, and which positions are swapped? Everything that "
+        "is read, is read from the tensors as they were given.",
         "swapped = (first[donor] == first) & (length[donor] == length). Positions first … first + length − 1 are those "
         "of the text, a table [problem pos]. k[donor] are the donors' keys, row by row.",
         "swapped = (first[donor] == first) & (length[donor] == length); at = torch.arange(k.shape[1]); text = (at >= "
@@ -137,8 +137,8 @@ def check_swap_cache(student: Student) -> None:
         got[2].to(torch.bool),
         fits,
         mistakes={
-            "swapped is True for all. Where text and donor's text do not stand at the same positions, leave the problem "
-            "as it is.": fits | True,
+            "swapped is True for all. Where text and donor's text do not stand at the same positions, leave the "
+            "problem as it is.": fits | True,
             "swapped compares where the texts begin, and not how long they are.": first[donor] == first,
             "swapped compares how long the texts are, and not where they begin.": length[donor] == length,
             "swapped compares where the texts end. They have to begin together as well.": (

@@ -16,7 +16,7 @@ def scratchpad_by_recursion(start, steps, connectives, names=NAMES):
     (sign, number), *rest = steps
     value = int(str({"+": start.__add__, "×": start.__mul__}[sign](number))[-1])
     text, filler = scratchpad_by_recursion(value, rest, connectives[1:], names[1:])
-    return [[names[0], connectives[0], str(value)], *text], [[".", ".", "."], *filler]
+    return [[names[0], sign, str(number), connectives[0], str(value)], *text], [[".", ".", ".", ".", "."], *filler]
 
 
 def scratchpad_as_tuples(start, steps, connectives):
@@ -24,21 +24,23 @@ def scratchpad_as_tuples(start, steps, connectives):
     text = []
     for i, (sign, number) in enumerate(steps):
         start = start + number if sign == "+" else start * number
-        text.append((NAMES[i], connectives[i], str(start % 10)))
-    return tuple(text), tuple((".",) * 3 for _ in text)
+        text.append((NAMES[i], sign, str(number), connectives[i], str(start % 10)))
+    return tuple(text), tuple((".",) * 5 for _ in text)
 
 
 def _scratchpad(
     begin=lambda start: start,
     after=lambda value, sign, number: (value + number if sign == "+" else value * number) % 10,
-    words=lambda i, word, before, value, number: [NAMES[i], word, str(value)],
-    filler=lambda text: [["."] * 3 for _ in text],
+    last=lambda before, value, number: str(value),
+    words=lambda words, i: words,
+    filler=lambda text: [["."] * 5 for _ in text],
 ):
     def answer(start, steps, connectives):
         value, text = begin(start), []
         for i, (sign, number) in enumerate(steps):
             before, value = value, after(value, sign, number)
-            text.append(words(i, connectives[i], before, value, number))
+            row = [NAMES[i], sign, str(number), connectives[i], last(before, value, number)]
+            text.append(words(row, i))
         return text, filler(text)
 
     return answer
@@ -50,12 +52,12 @@ def _plain(value, sign, number):
 
 def scratchpad_from_the_start(start, steps, connectives):
     text = [scratchpad_as_tuples(start, [step], [word])[0][0] for step, word in zip(steps, connectives, strict=True)]
-    return [[NAMES[i], *words[1:]] for i, words in enumerate(text)], [["."] * 3] * len(steps)
+    return [[NAMES[i], *words[1:]] for i, words in enumerate(text)], [["."] * 5] * len(steps)
 
 
 def scratchpad_last_value(start, steps, connectives):
     text, filler = scratchpad_as_tuples(start, steps, connectives)
-    return [[name, word, text[-1][2]] for name, word, _ in text], filler
+    return [[*words[:4], text[-1][4]] for words in text], filler
 
 
 def scratchpad_one_connective(start, steps, connectives):
@@ -115,21 +117,26 @@ ANSWERS = {
             Mutant(scratchpad_joined, "one string"),
             Mutant(scratchpad_in_place, "changed its argument steps in place"),
             Mutant(_scratchpad(after=_plain), "grow past 9"),
-            Mutant(_scratchpad(words=lambda i, w, b, v, n: [NAMES[i], w, str(b)]), "the value that it starts from"),
+            Mutant(_scratchpad(last=lambda before, value, number: str(before)), "the value that it starts from"),
             Mutant(_scratchpad(after=lambda v, sign, n: (v + n) % 10), "taken as an addition"),
             Mutant(_scratchpad(after=lambda v, sign, n: v * n % 10), "taken as a multiplication"),
-            Mutant(_scratchpad(words=lambda i, w, b, v, n: [NAMES[i], w, str(n)]), "adds or multiplies by"),
+            Mutant(_scratchpad(last=lambda before, value, number: str(number)), "its number once more"),
             Mutant(scratchpad_from_the_start, "done on the start"),
             Mutant(_scratchpad(begin=lambda start: 0), "began at 0"),
             Mutant(scratchpad_last_value, "last value stands in every step"),
-            Mutant(_scratchpad(words=lambda i, w, b, v, n: [NAMES[i], w, v]), "Words are strings"),
+            Mutant(_scratchpad(last=lambda before, value, number: value), "Values are numbers in yours"),
+            Mutant(
+                _scratchpad(words=lambda words, i: [*words[:2], int(words[2]), words[3], int(words[4])]),
+                "the steps' numbers are numbers",
+            ),
             Mutant(scratchpad_one_connective, "One connective stands in every step"),
-            Mutant(_scratchpad(words=lambda i, w, b, v, n: [NAMES[i], str(v)]), "connectives are gone"),
-            Mutant(_scratchpad(words=lambda i, w, b, v, n: [str(i + 1), w, str(v)]), "They have names"),
+            Mutant(_scratchpad(words=lambda words, i: [*words[:3], words[4]]), "connectives are gone"),
+            Mutant(_scratchpad(words=lambda words, i: [words[0], *words[3:]]), "Sign and number are missing"),
+            Mutant(_scratchpad(words=lambda words, i: [str(i + 1), *words[1:]]), "They have names"),
             Mutant(_scratchpad(filler=lambda text: [["."] for _ in text]), "one filler word for each step"),
             Mutant(_scratchpad(filler=lambda text: ["." for _ in text]), "Keep the steps apart"),
-            Mutant(_scratchpad(filler=lambda text: [["..."] for _ in text]), "glued together"),
-            Mutant(_scratchpad(filler=lambda text: [[*words[:2], "."] for words in text]), "Only the values became"),
+            Mutant(_scratchpad(filler=lambda text: [["....."] for _ in text]), "glued together"),
+            Mutant(_scratchpad(filler=lambda text: [[*words[:4], "."] for words in text]), "Only the values became"),
             Mutant(_scratchpad(filler=lambda text: text), "filler is the text itself"),
         ],
     ),

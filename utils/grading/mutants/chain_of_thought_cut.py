@@ -146,7 +146,9 @@ ANSWERS = {
         alternatives=[area_by_length, area_by_problem],
         mutants=[
             Mutant(lambda answers: area_by_problem(answers)[0], "Return two things"),
-            Mutant(lambda answers: (area_by_problem(answers)[0], list(area_by_problem(answers)[1])), "should be a dict"),
+            Mutant(
+                lambda answers: (area_by_problem(answers)[0], list(area_by_problem(answers)[1])), "should be a dict"
+            ),
             Mutant(_area(lambda row: 1 - _trapezoids(_other(row))), "area under the curve. What counts"),
             Mutant(_area(lambda row: _other(row).mean()), "the mean over all points"),
             Mutant(_area(lambda row: _other(row)[:-1].mean()), "left point alone"),
@@ -164,9 +166,7 @@ ANSWERS = {
                 "thrown together",
             ),
             Mutant(_area(average=lambda answers, areas: sum(areas.values())), "added up"),
-            Mutant(
-                _area(average=lambda answers, areas: 1 - area_by_problem(answers)[0]), "areas under the curve"
-            ),
+            Mutant(_area(average=lambda answers, areas: 1 - area_by_problem(answers)[0]), "areas under the curve"),
         ],
     ),
     "chain_of_thought.interval": Answers(

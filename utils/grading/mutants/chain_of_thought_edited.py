@@ -11,62 +11,59 @@ from utils.grading.mutants import Answers, Mutant
 # --- plant_mistake ---------------------------------------------------------------------------------------------------
 
 
-def _after(value, step):
-    sign, number = step
-    return (value + number if sign == "+" else value * number) % 10
+def _after(value, words):
+    number = int(words[2])
+    return (value + number if words[1] == "+" else value * number) % 10
 
 
 def _drawn(value, draw):
     return draw + (draw >= value)
 
 
-def plant_by_slices(text, steps, where, draw):
-    name, word, value = text[where]
-    wrong = _drawn(int(value), draw)
-    start = [*text[:where], [name, word, str(wrong)]]
+def plant_by_slices(text, where, draw):
+    wrong = _drawn(int(text[where][-1]), draw)
+    start = [*text[:where], [*text[where][:-1], str(wrong)]]
     rest = []
-    for (later, also, _), step in zip(text[where + 1 :], steps[where + 1 :], strict=True):
-        wrong = _after(wrong, step)
-        rest.append([later, also, str(wrong)])
+    for words in text[where + 1 :]:
+        wrong = _after(wrong, words)
+        rest.append([*words[:-1], str(wrong)])
     return start + text[where + 1 :], start + rest
 
 
-def plant_by_offset(text, steps, where, draw):
+def plant_by_offset(text, where, draw):
     """How far off the values are: an addition keeps it, a multiplication multiplies it."""
     texts = copy.deepcopy(text), copy.deepcopy(text)
-    right = int(text[where][2])
+    right = int(text[where][4])
     wrong = sorted(set(range(10)) - {right})[draw]
     off = wrong - right
-    texts[0][where][-1] = str(wrong)
+    texts[0][where][4] = str(wrong)
     for i in range(where, len(text)):
-        if i > where and steps[i][0] == "×":
-            off = off * steps[i][1] % 10
-        texts[1][i][-1] = str((int(text[i][2]) + off) % 10)
+        if i > where and text[i][1] == "×":
+            off = off * int(text[i][2]) % 10
+        texts[1][i][4] = str((int(text[i][4]) + off) % 10)
     return list(texts)
 
 
 def _plant(drawn=_drawn, kept=None, followed=None, word=str):
     """The right answer with the digit, or one of the two texts, made in another way."""
 
-    def answer(text, steps, where, draw):
-        right = int(text[where][2])
-        wrong = drawn(right, draw)
+    def answer(text, where, draw):
+        wrong = drawn(int(text[where][4]), draw)
         texts = copy.deepcopy(text), copy.deepcopy(text)
-        texts[0][where][2] = word(wrong)
+        texts[0][where][4] = texts[1][where][4] = word(wrong)
         value = wrong
-        texts[1][where][2] = word(wrong)
-        for i in range(where + 1, len(text)):
-            value = _after(value, steps[i])
-            texts[1][i][2] = str(value)
+        for words in texts[1][where + 1 :]:
+            value = _after(value, words)
+            words[4] = str(value)
         first = kept(copy.deepcopy(text), where, str(wrong)) if kept else texts[0]
-        second = followed(copy.deepcopy(text), steps, where, wrong) if followed else texts[1]
+        second = followed(copy.deepcopy(text), where, wrong) if followed else texts[1]
         return first, second
 
     return answer
 
 
 def _all_alike(text, where, wrong):
-    return [[*words[:2], wrong if words[2] == text[where][2] else words[2]] for words in text]
+    return [[*words[:4], wrong if words[4] == text[where][4] else words[4]] for words in text]
 
 
 def _word(place, later=0):
@@ -80,37 +77,41 @@ def _word(place, later=0):
 def _values(values):
     """A text with other values from the mistake on."""
 
-    def change(text, steps, where, wrong):
-        for i, value in enumerate(values(text, steps, where, wrong), start=where):
-            text[i][2] = str(value)
+    def change(text, where, wrong):
+        for i, value in enumerate(values(text, where, wrong), start=where):
+            text[i][4] = str(value)
         return text
 
     return change
 
 
-def _again(text, steps, where, wrong):
+def _again(text, where, wrong):
     values = []
-    for step in steps[where:]:
-        wrong = _after(wrong, step)
+    for words in text[where:]:
+        wrong = _after(wrong, words)
         values.append(wrong)
     return values
 
 
-def _shifted(text, steps, where, wrong):
-    off = wrong - int(text[where][2])
-    return [(int(words[2]) + off) % 10 for words in text[where:]]
+def _shifted(text, where, wrong):
+    off = wrong - int(text[where][4])
+    return [(int(words[4]) + off) % 10 for words in text[where:]]
 
 
-def _unreduced(text, steps, where, wrong):
+def _unreduced(text, where, wrong):
     values = [wrong]
-    for sign, number in steps[where + 1 :]:
-        values.append(values[-1] + number if sign == "+" else values[-1] * number)
+    for _, sign, number, *_ in text[where + 1 :]:
+        values.append(values[-1] + int(number) if sign == "+" else values[-1] * int(number))
     return values
 
 
-def plant_in_place(text, steps, where, draw):
-    kept, followed = plant_by_slices(text, steps, where, draw)
-    text[where][2] = kept[where][2]
+def _on_the_mistake(text, where, wrong):
+    return [wrong, *(_after(wrong, words) for words in text[where + 1 :])]
+
+
+def plant_in_place(text, where, draw):
+    kept, followed = plant_by_slices(text, where, draw)
+    text[where][4] = kept[where][4]
     return text, followed
 
 
@@ -155,37 +156,29 @@ ANSWERS = {
             Mutant(plant_in_place, "changed its argument text in place"),
             Mutant(_plant(word=int), "value of kept is a number"),
             Mutant(_plant(drawn=lambda value, draw: 10 + draw), "has two digits"),
-            Mutant(_plant(kept=lambda text, where, wrong: [*text[:where], [*text[where][:2], wrong]]), "a cut as well"),
+            Mutant(_plant(kept=lambda text, where, wrong: [*text[:where], [*text[where][:4], wrong]]), "a cut as well"),
             Mutant(_plant(drawn=lambda value, draw: draw), "may then be the true one"),
             Mutant(_plant(drawn=lambda value, draw: draw + 1), "below the true one are counted too"),
             Mutant(_plant(drawn=lambda value, draw: (value + draw) % 10), "The draw was added to the value."),
             Mutant(_plant(drawn=lambda value, draw: (value + draw + 1) % 10), "added to the value, one step on"),
             Mutant(_plant(kept=_all_alike), "One mistake is enough"),
-            Mutant(_plant(kept=_word(2, later=1)), "one step late"),
-            Mutant(_plant(kept=_word(2, later=-1)), "one step early"),
+            Mutant(_plant(kept=_word(4, later=1)), "one step late"),
+            Mutant(_plant(kept=_word(4, later=-1)), "one step early"),
             Mutant(_plant(kept=_word(0)), "name of the step was replaced"),
-            Mutant(_plant(kept=_word(1)), "connective of the step was replaced"),
+            Mutant(_plant(kept=_word(3)), "connective of the step was replaced"),
+            Mutant(_plant(kept=_word(2)), "adds or multiplies by was replaced"),
             Mutant(_plant(kept=lambda text, where, wrong: text), "Nothing has changed"),
-            Mutant(_plant(followed=_values(lambda text, steps, where, wrong: [wrong])), "nothing follows"),
-            Mutant(_plant(followed=lambda text, steps, where, wrong: text), "gone in followed"),
+            Mutant(_plant(followed=_values(lambda text, where, wrong: [wrong])), "nothing follows"),
+            Mutant(_plant(followed=lambda text, where, wrong: text), "gone in followed"),
             Mutant(_plant(followed=_values(_again)), "written over"),
+            Mutant(_plant(followed=_values(lambda *given: [given[2], *_again(*given)[:-1]])), "is the one after it"),
             Mutant(
-                _plant(followed=_values(lambda *given: [given[3], *_again(*given)[:-1]])), "is the one after it"
-            ),
-            Mutant(
-                _plant(followed=_values(lambda text, steps, where, wrong: [wrong] * (len(text) - where))),
+                _plant(followed=_values(lambda text, where, wrong: [wrong] * (len(text) - where))),
                 "All later values are the wrong digit",
             ),
-            Mutant(_plant(followed=_values(_shifted)), "also multiplies the mistake"),
+            Mutant(_plant(followed=_values(_shifted)), "multiplies it as well"),
             Mutant(_plant(followed=_values(_unreduced)), "value of followed has two digits"),
-            Mutant(
-                _plant(
-                    followed=_values(
-                        lambda text, steps, where, wrong: [wrong, *(_after(wrong, step) for step in steps[where + 1 :])]
-                    )
-                ),
-                "on the wrong value itself",
-            ),
+            Mutant(_plant(followed=_values(_on_the_mistake)), "on the wrong value itself"),
         ],
     ),
     "chain_of_thought.crossed": Answers(
@@ -199,7 +192,9 @@ ANSWERS = {
             Mutant(_crossed(lambda long, differ, own: differ), "another number of steps"),
             Mutant(_crossed(lambda long, differ, own: long | True), "counts every entry"),
             Mutant(_crossed(lambda long, differ, own: ~own), "leaves out only"),
-            Mutant(_crossed(by=lambda event, chosen, own: (event & chosen).double().mean()), "is divided by all entries."),
+            Mutant(
+                _crossed(by=lambda event, chosen, own: (event & chosen).double().mean()), "is divided by all entries."
+            ),
             Mutant(
                 _crossed(by=lambda event, chosen, own: (event & chosen).sum() / (~own).sum()),
                 "all entries with texts of other problems",

@@ -186,12 +186,8 @@ ANSWERS = {
             Mutant(lambda *given: swap_by_loop(*given)[:2], "Return three tensors"),
             Mutant(swap_in_place, "changed its argument k in place"),
             Mutant(_swap(report=lambda ok: ok | True), "swapped is True for all"),
-            Mutant(
-                _swap(fits=lambda f, n, donor: f == f[donor], report=lambda ok: None), "and not how long they are"
-            ),
-            Mutant(
-                _swap(fits=lambda f, n, donor: n == n[donor], report=lambda ok: None), "and not where they begin"
-            ),
+            Mutant(_swap(fits=lambda f, n, donor: f == f[donor], report=lambda ok: None), "and not how long they are"),
+            Mutant(_swap(fits=lambda f, n, donor: n == n[donor], report=lambda ok: None), "and not where they begin"),
             Mutant(
                 _swap(fits=lambda f, n, donor: f + n == (f + n)[donor], report=lambda ok: None), "where the texts end"
             ),
