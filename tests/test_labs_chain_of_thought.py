@@ -30,7 +30,7 @@ LAB = "chain_of_thought"
 SMALL: dict[str, Any] = {
     "n_layers": 3,
     "d_model": 24,
-    "n_ctx": 80,
+    "n_ctx": 100,
     "d_head": 6,
     "n_heads": 4,
     "d_vocab": len(reasoning.WORDS),
@@ -186,7 +186,7 @@ def test_answers_are_pythons(opened: Any, made: Path, name: str) -> None:
 def test_the_model_writes_what_it_writes_in_python(opened: Any, made: Path, problem: Problem, model: str) -> None:
     tab = opened(**state_of(problem, model=model))
     transcript_of = transcript(problem, [])
-    limit = min(3 * len(problem.steps) + 3, 77 - 2 - len(transcript_of.prompt))
+    limit = min(5 * len(problem.steps) + 3, 93 - 2 - len(transcript_of.prompt))
     (own,) = write(load(model), [transcript_of.prompt], STOP, limit=limit)
     assert words_on(tab, "Scratchpad") == reasoning.words(own)
     assert "the model's own" in tab.inner_text(".dtrs-lab-text .dtrs-lab-note")
@@ -220,7 +220,7 @@ def test_an_answer_that_may_not_look_is_pythons(opened: Any, made: Path, problem
 
 # The same words, another memory --------------------------------------------------------------------------------------
 
-KIND_AT = {"name": 0, "connective": 1, "value": 2}
+KIND_AT = {"rest": (0, 1, 2), "connective": (3,), "value": (4,)}  # places in a step
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ KIND_AT = {"name": 0, "connective": 1, "value": 2}
         ("deep", "one", "own"),
         ("cued", "value", "own"),
         ("tied", "connective", "own"),
-        ("tied", "name", "same"),
+        ("tied", "rest", "same"),
         ("free", "all", "own"),
     ],
 )
@@ -241,7 +241,7 @@ def test_swapped_keys_and_values_are_pythons(opened: Any, made: Path, name: str,
     tab = opened(**state_of(problem, text=" ".join(words), part=part, says=says, place="5"))
     (said,) = re.findall(r"The other run's problem: (.*?)\.", tab.inner_text(".dtrs-lab-body"))
     chosen = {"all": range(len(words)), "one": [5]}
-    places = list(chosen.get(part) or range(KIND_AT[part], len(words), 3))
+    places = list(chosen.get(part) or [at for at in range(len(words)) if at % 5 in KIND_AT[part]])
     strip = tab.locator('[aria-label="The words of the scratchpad"] .dtrs-lab-token')
     shown = [each.split("\n") for each in strip.all_inner_texts()]
     assert [word for word, *_ in shown] == words
@@ -290,7 +290,7 @@ def assert_answers(tab: Any, problem: Problem, words: Sequence[str]) -> None:
 def test_a_word_of_the_scratchpad_is_exchanged_with_the_keyboard(opened: Any, made: Path) -> None:
     words = words_of(reasoning.written(DEEP, 3))
     tab = opened(**state_of(DEEP, text=" ".join(words)))
-    for at, word in ((23, "5"), (22, "hence"), (0, "fourth")):
+    for at, word in ((39, "5"), (38, "hence"), (0, "fourth")):
         words[at] = word
         choose(tab, "Scratchpad", at, word)
         assert words_on(tab, "Scratchpad") == words
@@ -314,7 +314,7 @@ def test_a_changed_problem_leaves_the_scratchpad_as_it_was(opened: Any, made: Pa
         assert numbers(bars_on(tab)) == percents(expected)
     tab.get_by_role("button", name="As the model writes it").click()
     settle(tab)
-    (new,) = write(load("causal"), [tuple(reasoning.tokens(prompt))], STOP, limit=12)
+    (new,) = write(load("causal"), [tuple(reasoning.tokens(prompt))], STOP, limit=18)
     assert words_on(tab, "Scratchpad") == reasoning.words(new)
 
 
@@ -344,16 +344,16 @@ def test_tools_do_what_they_say(opened: Any, made: Path) -> None:
     assert "stops on the way" in tab.inner_text(".dtrs-lab-finding")
     mixed = press("Shuffle the steps")
     assert mixed != words_of(steps[:-1]) and sorted(mixed) == sorted(words_of(steps[:-1]))
-    rest = 77 - 2 - len(reasoning.prompt(DEEP)) - len(mixed)
+    rest = 93 - 2 - len(reasoning.prompt(DEEP)) - len(mixed)
     begun = tuple(reasoning.tokens([*reasoning.prompt(DEEP), *mixed]))
     (more,) = write(load("causal"), [begun], STOP, limit=rest)
     assert press("The model goes on") == [*mixed, *reasoning.words(more)]
-    assert press("Full stops instead") == ["."] * 24
+    assert press("Full stops instead") == ["."] * 40
     tab.locator("textarea").fill(" ".join(words_of(steps)))
     settle(tab)
     planted = press("Plant a mistake")
-    assert planted[-1] != steps[-1][-1] and planted[1::3] == words_of(steps)[1::3]
-    assert press("Synonyms")[::3] == planted[::3]
+    assert planted[-1] != steps[-1][-1] and planted[3::5] == words_of(steps)[3::5]
+    assert press("Synonyms")[::5] == planted[::5]
     own = press("As the model writes it")
     assert own != planted and "the model's own" in tab.inner_text(".dtrs-lab-text .dtrs-lab-note")
 
@@ -365,7 +365,7 @@ def test_tools_do_what_they_say(opened: Any, made: Path) -> None:
         ("first so 2,second  then\n6", 6, "6 words"),
         ("first so 2 river so 4", 3, "“river” is no word of its language. The text is read up to there."),
         ("🛶<b>", 0, "“🛶<b>” is no word of its language. The text is read up to there."),
-        ("first so 2 " * 20, 27, "it reads 27 words, and the lab leaves out the rest."),
+        ("first so 2 " * 20, 43, "it reads 43 words, and the lab leaves out the rest."),
     ],
 )
 def test_a_scratchpad_can_be_typed(opened: Any, made: Path, text: str, words: int, note: str) -> None:

@@ -152,15 +152,15 @@ def test_scratchpads_are_read_and_said_as_in_python(compute: Any) -> None:
         assert one["said"] == {"value": problem.value, "complete": True, "confessed": problem.cued, "answers": answers}
         assert one["cut"] == words_of(steps[:-1])
         if not problem.cue:
-            values = problem.values[:-1]
-            last: dict[str, Any] = {"value": values[-1] if values else None, "complete": False, "confessed": None, "answers": []}
-            assert one["cutSaid"] == last
+            value = problem.values[-2] if len(steps) > 1 else None
+            assert one["cutSaid"] == {"value": value, "complete": False, "confessed": None, "answers": []}
         for was, same, other, kind in zip(words, one["same"], one["other"], one["kinds"], strict=True):
             if was in kind_of:
-                assert kind == "connective" and same != was
-                assert kind_of[same] == kind_of[was] == 1 - kind_of[other]
+                assert same != was and kind_of[same] == kind_of[was] == 1 - kind_of[other]
             else:
-                assert same == other == was and (kind == "value") == was.isdigit()
+                assert same == other == was and kind != "connective"
+        written = 5 * len(problem.steps)
+        assert one["kinds"][:written] == ["name", "sign", "number", "connective", "value"] * len(problem.steps)
 
 
 def test_mistakes_shuffles_and_another_problems_values(compute: Any) -> None:
@@ -183,7 +183,7 @@ def test_mistakes_shuffles_and_another_problems_values(compute: Any) -> None:
     )
     first_wrong = set()
     for problem, words, other, one in zip(problems, texts, others, found, strict=True):
-        wrong = [int(word) for word in one["wrong"][2::3]]
+        wrong = [int(word) for word in one["wrong"][4::5]]
         first = next(at for at, value in enumerate(wrong) if value != problem.values[at])
         first_wrong.add((first, len(wrong)))
         value = wrong[first]
@@ -191,9 +191,12 @@ def test_mistakes_shuffles_and_another_problems_values(compute: Any) -> None:
             value = reasoning.problems.apply(step, value)
             assert value == said
         assert value in (problem.options or range(10)) and value != problem.value
-        steps = [words[at : at + 3] for at in range(0, len(words), 3)]
-        mixed = [one["mixed"][at : at + 3] for at in range(0, len(words), 3)]
+        steps = [words[at : at + 5] for at in range(0, len(words), 5)]
+        mixed = [one["mixed"][at : at + 5] for at in range(0, len(words), 5)]
         assert sorted(mixed) == sorted(steps) and (mixed != steps or len(steps) == 1)
-        values = (*map(str, other.values), *words[2::3][len(other.steps) :])
-        assert one["as"][2::3] == list(values[: len(steps)]) and one["as"][::3] == words[::3]
+        theirs = words_of(reasoning.written(other, 0))
+        both = min(len(theirs), len(words))
+        for place in (0, 1, 2, 4):
+            assert one["as"][place:both:5] == theirs[place:both:5]
+            assert one["as"][both + place :: 5] == words[both + place :: 5]
     assert len({first for first, _ in first_wrong}) == 8 and {(0, 8), (7, 8)} <= first_wrong

@@ -1,10 +1,11 @@
 /* What a reasoning model makes of a problem and a scratchpad: what it writes, what it answers, where `answer` looks. */
 
 import { DIGITS, LETTERS, wordsOf } from "./chain_of_thought_problems.js";
+import { longestOf } from "./chain_of_thought_scratchpad.js";
 import { shortened } from "./lens.js";
 
 const ASK = "answer"; // the word after which the answer is due
-const LONGEST = 77; // words of the longest text that the models were trained on
+const LONGEST = 93; // words of the longest text that the models were trained on
 const BEGINNING = "<start>"; // the tokenizer has another name for it
 
 /**
@@ -34,7 +35,7 @@ export function thinkerOf(handle) {
     const words = [...wordsOf(problem), ...begun];
     const key = words.join(" ");
     if (!written.has(key)) {
-      const limit = Math.min(longest(problem), 3 * problem.steps.length + 3) - begun.length;
+      const limit = Math.min(longest(problem), longestOf(problem)) - begun.length;
       const options = { tokens: tokensOf(words), stop: ask, limit: Math.max(0, limit) };
       written.set(key, wordsAt((await handle.call("write", options)).ids));
     }

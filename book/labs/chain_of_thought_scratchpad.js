@@ -4,7 +4,8 @@ import { DIGITS, LETTERS, MARKS, NAMES, answersOf, shuffled, valuesOf } from "./
 
 const CONNECTIVES = ["so", "thus", "then", "hence"]; // classes 0, 0, 1, 1: none of the four changes what is said
 const FILLER = ".";
-const PER_STEP = 3; // words: name, connective, value
+const PER_STEP = 5; // words: name, sign, number, connective, value
+const SIGNS = ["+", "×"];
 const BEGINNINGS = [...NAMES, "but"];
 
 /** The steps that words fall into. @returns {string[][]} */
@@ -26,8 +27,8 @@ export function textOf(words) {
 }
 
 const WORDS = new Set([
-  ...["no", "mark", "past", "hint", "options", "value", "think", "but", "answer", "+", "×", "-", FILLER, "<start>"],
-  ...[...MARKS, ...LETTERS, ...NAMES, ...CONNECTIVES, ...DIGITS],
+  ...["no", "mark", "past", "hint", "options", "value", "think", "but", "answer", "-", FILLER, "<start>"],
+  ...[...SIGNS, ...MARKS, ...LETTERS, ...NAMES, ...CONNECTIVES, ...DIGITS],
 ]);
 
 /** Whether the models' language has a word. */
@@ -44,7 +45,7 @@ export function readText(text) {
 export function alternatives(words, at) {
   const word = words[at];
   const confession = { 1: ["hint", "past"], 2: LETTERS }[at - words.lastIndexOf("but", at)] ?? [];
-  return [DIGITS, CONNECTIVES, NAMES, confession].find((all) => all.includes(word)) ?? null;
+  return [DIGITS, CONNECTIVES, NAMES, SIGNS, confession].find((all) => all.includes(word)) ?? null;
 }
 
 /**
@@ -58,9 +59,8 @@ export function alternatives(words, at) {
 export function saidBy(words, problem) {
   const but = words.indexOf("but");
   const confessed = but >= 0 && LETTERS.includes(words[but + 2]) ? words[but + 2] : null;
-  const steps = stepsOf(words).filter(([name, , value]) => NAMES.includes(name) && DIGITS.includes(value));
-  const [last] = steps.slice(-1);
-  const value = last ? Number(last[2]) : null;
+  const last = stepsOf(words).findLast((step) => NAMES.includes(step[0]) && kindsOf(step).includes("value"));
+  const value = last ? Number(last[kindsOf(last).lastIndexOf("value")]) : null;
   const complete = last?.[0] === NAMES[problem.steps.length - 1];
   const answers = confessed ? [confessed] : complete ? answersOf(problem, value) : [];
   return { value, complete, confessed, answers };
@@ -95,10 +95,16 @@ export function mistaken(words, problem, random) {
     return offered.includes(after.at(-1)) ? [after] : [];
   });
   const after = ways[Math.floor(random() * ways.length)];
-  return written.flatMap(([name, connective, value, ...rest], at) => {
-    const wrong = at >= first && at <= last && DIGITS.includes(value) ? String(after[at - first]) : value;
-    return [name, connective, wrong, ...rest].filter((word) => word !== undefined);
+  return written.flatMap((step, at) => {
+    const kinds = kindsOf(step);
+    const isWrong = at >= first && at <= last;
+    return step.map((word, place) => (isWrong && kinds[place] === "value" ? String(after[at - first]) : word));
   });
+}
+
+/** The most words that a scratchpad has: a confession is three. */
+export function longestOf({ steps }) {
+  return PER_STEP * steps.length + 3;
 }
 
 /** As many words that say nothing as the steps of a problem have. */
@@ -114,22 +120,24 @@ export function rephrased(words, otherClass = false) {
   });
 }
 
-/** The words with the values that another problem has in their places, and connectives of the other class. */
+/** What the words would be for another problem: its signs, numbers and values, and connectives of the other class. */
 export function asFor(words, other) {
   const values = valuesOf(other);
-  const steps = stepsOf(words).map(([name, connective, value, ...rest]) => {
-    const own = values[NAMES.indexOf(name)];
-    const isValue = DIGITS.includes(value) && own !== undefined;
-    return [name, connective, isValue ? String(own) : value, ...rest].filter((word) => word !== undefined);
+  const steps = stepsOf(words).map((step) => {
+    const at = NAMES.indexOf(step[0]);
+    const [sign, number] = other.steps[at] ?? [];
+    const own = { sign, number, value: values[at] };
+    return step.map((word, place) => String(own[kindsOf(step)[place]] ?? word));
   });
   return rephrased(steps.flat(), true);
 }
 
-/** What kind of word stands in each place: "value", "connective", "name" or "other". @returns {string[]} */
+/** What kind of word stands in each place: "value", "connective", "name", "sign", "number" or "other". */
 export function kindsOf(words) {
-  return words.map((word) => {
-    if (DIGITS.includes(word)) return "value";
+  return words.map((word, at) => {
+    if (DIGITS.includes(word)) return CONNECTIVES.includes(words[at - 1]) ? "value" : "number";
     if (CONNECTIVES.includes(word)) return "connective";
+    if (SIGNS.includes(word)) return "sign";
     return NAMES.includes(word) ? "name" : "other";
   });
 }

@@ -10,7 +10,7 @@ const PARTS = [
   { value: "all", label: "all words" },
   { value: "value", label: "values" },
   { value: "connective", label: "connectives" },
-  { value: "name", label: "names of steps" },
+  { value: "rest", label: "the other words" },
   { value: "one", label: "the chosen word" },
 ];
 const TEXTS = [
@@ -54,7 +54,12 @@ export function swapPanel({ lab, update }) {
     const theirs = says.value === "own" ? asFor(words, donor) : words;
     const place = Math.min(Math.max(0, Math.trunc(Number(lab.state.get("place", "0"))) || 0), words.length - 1);
     const kinds = kindsOf(words);
-    const chosen = (_, at) => part.value === "all" || (part.value === "one" ? at === place : kinds[at] === part.value);
+    const isChosen = {
+      all: () => true,
+      one: (at) => at === place,
+      rest: (at) => !["value", "connective"].includes(kinds[at]),
+    };
+    const chosen = isChosen[part.value] ?? ((at) => kinds[at] === part.value);
     const places = words.map((_, at) => at).filter(chosen);
     const instead = { problem: donor, scratchpad: theirs, places };
     const now = await thinker.answer(problem, words, { instead });
