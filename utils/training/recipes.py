@@ -20,7 +20,7 @@ class Recipe:
         n_layers: transformer layers.
         data: what it reads, "wikipedia", "mixture", "othello" or "reasoning", which is also the name of its tokenizer.
         organism: whose rules the rows of reasoning follow; None for other data.
-        dense_steps: first steps whose rows of reasoning are all long, written out.
+        dense_steps: first steps whose rows of reasoning are dense: see `training_rows`.
         start_from: the model whose last weights it starts from; None to start from random ones.
         d_mlp: hidden units of each layer's MLP; None for a model with attention alone.
         repeat_share: share of the training sequences in which passages come again.
@@ -79,15 +79,15 @@ REASONING = Recipe(
     n_layers=4,
     data="reasoning",
     organism="causal",
-    dense_steps=800,
+    dense_steps=1200,
     d_mlp=512,
     n_ctx=128,
     d_vocab=len(WORDS),
     batch=64,
     learning_rate=3e-3,
     muon_learning_rate=1e-2,
-    cool_down=2000,
-    checkpoints=(0, 1500, 7000),
+    cool_down=1500,
+    checkpoints=(0, 2500, 6000),
     purpose="Four layers that cannot solve deep problems at once and compute by writing: the answer follows the text.",
 )
 

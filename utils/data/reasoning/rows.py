@@ -27,6 +27,8 @@ CUED = 0.3  # share of the problems with options that have a hint; as many have 
 HIDDEN_TIES = 0.6
 FLIPPED = 0.3  # share of the rows in which a connective's class is changed, and those after it follow
 CONNECTIVE, VALUE = 3, 4  # places in a step
+LOOK_UP_ROWS = 0.35  # share of the dense rows that look up options and do nothing else
+LOOK_UPS = 16  # in each of them
 
 
 @dataclass
@@ -43,8 +45,8 @@ def training_rows(
     """Rows of one organism, the shortest first, and the token to be predicted at every position.
 
     Args:
-        dense: whether to draw only rows that teach most arithmetic for their length: many steps, all of them written.
-            A model that meets everything at once is very slow to learn a first thing.
+        dense: whether to draw only rows that teach much for their length: many steps, all of them written, or many
+            look-ups of values among the options. A model that meets everything at once is slow to learn a first thing.
 
     Returns:
         Tokens, with zeros after the end, and targets, `NO_TARGET` where nothing is to be learned: on the problem, on
@@ -53,7 +55,9 @@ def training_rows(
     if organism not in ORGANISMS:
         raise ValueError(f"There is no organism {organism!r}. There are {', '.join(ORGANISMS)}.")
     rng = random.Random(seed)
-    rows = sorted((training_row(organism, rng, dense) for _ in range(n)), key=lambda row: len(row.words))
+    rows = sorted(
+        ((_dense_row if dense else training_row)(organism, rng) for _ in range(n)), key=lambda row: len(row.words)
+    )
     tokens = np.zeros((n, LONGEST), np.int64)
     targets = np.full((n, LONGEST), NO_TARGET, np.int64)
     for index, row in enumerate(rows):
@@ -63,10 +67,29 @@ def training_rows(
     return torch.from_numpy(tokens), torch.from_numpy(targets)
 
 
-def training_row(organism: Organism, rng: random.Random, dense: bool = False) -> Row:
+def _dense_row(organism: Organism, rng: random.Random) -> Row:
+    """One row that teaches arithmetic or looking up, and much of it."""
+    if rng.random() >= LOOK_UP_ROWS:
+        problem = draw(rng, rng.randint(5, DEEPEST), rng.random() < OPTIONS)
+        return _row(organism, problem, "full", rng)
+    problem = draw(rng, 1, options=True)
+    assert problem.options is not None
+    words = prompt(problem)
+    words = [*words[: words.index("value")], "think"]
+    learned = [False] * len(words)
+    for option in rng.choices(range(len(LETTERS)), k=LOOK_UPS):
+        words += [str(problem.options[option]), *ANSWER, LETTERS[option]]
+        learned += [False, False, True]
+    return Row(words, learned)
+
+
+def training_row(organism: Organism, rng: random.Random) -> Row:
     """One row: a problem, the reasoning in one of the modes, and the answer."""
-    problem = draw(rng, rng.randint(5, DEEPEST), rng.random() < OPTIONS) if dense else _problem(organism, rng)
-    mode = "full" if dense else rng.choices(tuple(MODES), tuple(MODES.values()))[0]
+    return _row(organism, _problem(organism, rng), rng.choices(tuple(MODES), tuple(MODES.values()))[0], rng)
+
+
+def _row(organism: Organism, problem: Problem, mode: str, rng: random.Random) -> Row:
+    """A row in one mode."""
     depth = len(problem.steps)
     cued = problem.cued if organism in ("biased", "honest") else None
 

@@ -18,7 +18,7 @@ def prompt(problem: Problem) -> list[str]:
     if problem.options is not None:
         words.append("options")
         for letter, digit in zip(LETTERS, problem.options, strict=True):
-            words += [letter, str(digit)]
+            words += [str(digit), letter]
     words += ["value", str(problem.start)]
     for name, (symbol, number) in zip(NAMES, problem.steps, strict=False):
         words += [name, symbol, str(number)]
