@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources.native import NativeModel
 
@@ -39,7 +40,7 @@ def write(
             "lower limit, or shorten the prompts."
         )
     dice = torch.Generator().manual_seed(seed)
-    reader: _Again | _Cached = (_Again if isinstance(model.original_model, NativeModel) else _Cached)(model, prompts)
+    reader = _reader(model, prompts)
     texts: list[list[int]] = [[] for _ in prompts]
     left = list(range(len(prompts)))
     for _ in range(limit):
@@ -57,8 +58,58 @@ def write(
     return [tuple(text[:-1] if text and text[-1] == stop else text) for text in texts]
 
 
+def _reader(model: TransformerBridge, prompts: Sequence[tuple[int, ...]]) -> _Again | _Kept | _Cached:
+    """The quickest way to go on reading that the model's architecture allows."""
+    if not isinstance(model.original_model, NativeModel):
+        return _Cached(model, prompts)
+    return _Again(model, prompts) if model.original_model.pos is None else _Kept(model, prompts)
+
+
+class _Kept:
+    """Keeps keys and values for a native model with learned positions, which does not do so itself."""
+
+    def __init__(self, model: TransformerBridge, prompts: Sequence[tuple[int, ...]]) -> None:
+        self.model = model.original_model
+        self.lengths = torch.tensor([len(prompt) for prompt in prompts])
+        self.now = padded(prompts)
+        self.positions = torch.arange(self.now.shape[1]).expand(self.now.shape)
+        self.last = self.lengths - 1
+        self.seen = torch.zeros(
+            len(prompts), 0, dtype=torch.long
+        )  # the position of every key; behind all others for padding
+        self.kept: list[tuple[Tensor, Tensor]] = []
+
+    def logits(self, items: list[int]) -> Float[Tensor, "item d_vocab"]:
+        real = self.positions < self.lengths[:, None]
+        self.seen = torch.cat([self.seen, self.positions.masked_fill(~real, self.model.cfg.n_ctx)], 1)
+        sees = (self.seen[:, None, :] <= self.positions[:, :, None])[:, None]  # [item 1 query key]
+        x = self.model.tok_embed(self.now) + self.model.pos(self.positions)
+        before, self.kept = self.kept, []
+        for layer, block in enumerate(self.model.layers):
+            normed = block.ln1(x)
+            q, k, v = (
+                part(normed).unflatten(-1, (-1, block.attn.d_head)).transpose(1, 2)
+                for part in (block.attn.q, block.attn.k, block.attn.v)
+            )
+            if before:
+                k, v = (torch.cat(pair, 2) for pair in zip(before[layer], (k, v), strict=True))
+            self.kept.append((k, v))
+            z = scaled_dot_product_attention(q, k, v, sees)
+            x = x + block.attn.o(z.transpose(1, 2).flatten(2))
+            if not self.model.cfg.attn_only:
+                x = x + block.mlp(block.ln2(x))
+        return self.model.head(self.model.ln_out(x[items, self.last[items]]))
+
+    def add(self, items: list[int], new: Int[Tensor, " item"]) -> None:
+        self.now = torch.zeros(len(self.lengths), 1, dtype=torch.long)
+        self.now[items, 0] = new
+        self.positions = self.lengths[:, None].clone()
+        self.lengths[items] += 1
+        self.last = torch.zeros_like(self.lengths)
+
+
 class _Again:
-    """Reads everything again for every token: native models keep no keys and values, and are small."""
+    """Reads everything again for every token, for native models whose positions are rotated."""
 
     def __init__(self, model: TransformerBridge, prompts: Sequence[tuple[int, ...]]) -> None:
         self.model = model
