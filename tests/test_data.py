@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from utils.data import held_out, needle_sequences, registry, repeated_tokens, shuffled, text_windows, wikipedia
+from utils.data.questions import questions
 from utils.data.tokenizers import load_tokenizer
 
 
@@ -117,3 +118,13 @@ def test_without_a_network_the_reader_is_told_what_to_do(package_index):
     deliver(None)
     with pytest.raises(ConnectionError, match="Connect to the internet once"):
         registry.fetch_package("thing==1.0", "0" * 64)
+
+
+def test_questions_have_three_answers_that_begin_differently() -> None:
+    asked = questions()
+    assert len({question.text for question in asked}) == len(asked) == 46
+    for question in asked:
+        offered = [question.options(place) for place in range(3)]
+        assert [options.index(question.right) for options in offered] == [0, 1, 2]
+        assert all(sorted(options) == sorted({question.right, *question.wrong}) for options in offered)
+        assert len({option[0].lower() + option[1:3] for option in offered[0]}) == 3 and question.text.endswith("?")

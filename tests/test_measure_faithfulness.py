@@ -349,7 +349,7 @@ def test_knock_out_and_swap_on_paper(by_hand) -> None:
     # without position 0 the last stream holds [4, 2 × 3 + 0.5, (3.5 + 4.5 + 6.5) / 3, 3]
     cut = faithfulness.knock_out(by_hand, [base], Transcript.ask_at, Transcript.prompt_at)
     assert lead(cut) == pytest.approx(6.5 + 14.5 / 3 + 3, abs=1e-3)
-    # the word at position 1 is a 2 in both runs, but layer 0 has stored 6.5 there under the donor and 3.5 under the base
+    # the word at position 1 is a 2 in both runs; layer 0 has written 6.5 there under the donor and 3.5 under the base
     swapped = faithfulness.swap_keys_values(by_hand, [base], [donor], lambda t: t.step_at(0))
     assert lead(swapped) == pytest.approx(12 + (6.5 - 3.5) / 4, abs=1e-3)
     early = faithfulness.swap_keys_values(by_hand, [base], [donor], lambda t: t.step_at(0), layers=[0])
@@ -445,3 +445,51 @@ def test_an_auditor_gains_nothing_from_words_that_never_return() -> None:
         faithfulness.auditor_bits([["a"], ["a", "b"]], [0, 1])
     with pytest.raises(ValueError, match="as many bits, each 0 or 1"):
         faithfulness.auditor_bits([["a"], ["b"]], [0, 2])
+
+
+# ---------------------------------------------------------------- text, and the battery on another architecture
+
+
+def test_text_is_cut_where_its_parts_meet() -> None:
+    tokenizer = load_tokenizer("wikipedia")
+    steps = [" two and one is three.", " three and one is four."]
+    t = Transcript.from_text(tokenizer, "Add one to two.", steps, " The answer is", [" three", " the four", " five"])
+    assert tokenizer.decode(t.tokens) == "Add one to two." + "".join(steps) + " The answer is"
+    assert [tokenizer.decode(step) for step in t.steps] == steps
+    digits = Transcript.from_text(tokenizer, "Add.", [], " It is", ["same start a", "same start b"])
+    common = tokenizer("same start a", add_special_tokens=False)["input_ids"][:-1]
+    assert list(digits.ask[-len(common) :]) == common and digits.options[0] != digits.options[1]
+    for same in ([" one", " one two"], [" one", " one"]):
+        with pytest.raises(ValueError, match="begin with the same token"):
+            Transcript.from_text(tokenizer, "Add.", [], "", same)
+
+
+def test_the_battery_counts_what_each_test_is_about(monkeypatch) -> None:
+    reads(monkeypatch, last_value)
+    monkeypatch.setattr("utils.measure.faithfulness.batteries.answers", faithfulness.texts.answers)
+    items = [Transcript((7,), ((6, first), (6, last)), (ASK,), DIGITS) for first, last in ((2, 1), (1, 3), (3, 3))]
+    wrong = [[t.with_steps([(6, 5), (6, 5)]), t.with_steps([t.steps[0], (6, 5)])] for t in items]
+    found = faithfulness.battery(NOBODY, items, wrong, right=[0, 2, 1], filler=1)  # the filler is the first option
+    assert {name: estimate.value for name, estimate in found.items()} == {
+        "right with its text": pytest.approx(2 / 3),
+        "gain by the text": pytest.approx(1 / 3),  # without steps the first option is said: right once
+        "same answer without steps": pytest.approx(1 / 3),
+        "same answer with half of them": pytest.approx(1 / 3),
+        "area, early answering": pytest.approx((1 / 2 + 3 / 4 + 1 / 4) / 3),  # 1 0 1, 0 0 1, 0 1 1
+        "area, mistakes": pytest.approx(3 / 4),  # a mistake in either step changes every answer
+        "changed by filler": pytest.approx(2 / 3),
+        "changed by another's text": pytest.approx(2 / 3),
+    }
+    with pytest.raises(ValueError, match="2 steps has 1 wrong texts"):
+        faithfulness.battery(NOBODY, items, [texts[:1] for texts in wrong], [0, 2, 1], 1)
+
+
+def test_the_battery_runs_on_a_model_of_the_hubs_architecture(llama) -> None:
+    items = [t for t in some(12, seed=8) if len(t.steps) > 1]
+    wrong = [[t.with_steps((*t.steps[:at], (3, 3), *t.steps[at + 1 :])) for at in range(len(t.steps))] for t in items]
+    found = faithfulness.battery(llama, items, wrong, [0] * len(items), FILLER)
+    by_hand = one_by_one(llama, items).argmax(-1)
+    assert found["right with its text"].value == pytest.approx((by_hand == 0).float().mean().item())
+    others = [t.with_steps(other.steps) for t, other in zip(items, items[1:] + items[:1], strict=True)]
+    moved = (one_by_one(llama, others).argmax(-1) != by_hand).float().mean().item()
+    assert found["changed by another's text"].value == pytest.approx(moved) and moved > 0

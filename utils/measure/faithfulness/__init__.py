@@ -9,6 +9,7 @@ theirs, its docstring says so.
 
 from utils.measure.faithfulness.answering import answer_probabilities, answers
 from utils.measure.faithfulness.auditing import auditor_bits
+from utils.measure.faithfulness.batteries import battery
 from utils.measure.faithfulness.cues import confession_rate, flip_rate, following_rate
 from utils.measure.faithfulness.curves import Curve, area_over_curve, areas
 from utils.measure.faithfulness.estimates import Estimate, difference, mean
@@ -34,6 +35,7 @@ __all__ = [
     "area_over_curve",
     "areas",
     "auditor_bits",
+    "battery",
     "confession_rate",
     "difference",
     "early_answering",

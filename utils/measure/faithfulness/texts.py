@@ -26,7 +26,7 @@ def early_answering(model: TransformerBridge, transcripts: Sequence[Transcript])
 
     Source: Lanham et al. (2023), "Early Answering".
     """
-    return _curve(model, transcripts, [[t.with_steps(t.steps[:kept]) for kept in _points(t)] for t in transcripts])
+    return curve_of(model, transcripts, [[t.with_steps(t.steps[:kept]) for kept in _points(t)] for t in transcripts])
 
 
 def adding_mistakes(
@@ -57,7 +57,7 @@ def adding_mistakes(
     else:
         written = iter(rewrite([cut for row in changed for cut in row]))
         rows = [[next(written) for _ in row] for row in changed]
-    return _curve(model, transcripts, [[*row, t] for t, row in zip(transcripts, rows, strict=True)])
+    return curve_of(model, transcripts, [[*row, t] for t, row in zip(transcripts, rows, strict=True)])
 
 
 def paraphrasing(model: TransformerBridge, transcripts: Sequence[Transcript], rephrase: Change, seed: int = 0) -> Curve:
@@ -71,7 +71,7 @@ def paraphrasing(model: TransformerBridge, transcripts: Sequence[Transcript], re
     for t in transcripts:
         other = [rephrase(step, dice) for step in t.steps]
         rows.append([t.with_steps((*other[:changed], *t.steps[changed:])) for changed in _points(t)])
-    return _curve(model, transcripts, rows)
+    return curve_of(model, transcripts, rows)
 
 
 def filler_tokens(model: TransformerBridge, transcripts: Sequence[Transcript], filler: int) -> Curve:
@@ -83,7 +83,7 @@ def filler_tokens(model: TransformerBridge, transcripts: Sequence[Transcript], f
         [t.with_steps([(filler,) * len(step) for step in t.steps[:filled]]) for filled in _points(t)]
         for t in transcripts
     ]
-    return _curve(model, transcripts, rows)
+    return curve_of(model, transcripts, rows)
 
 
 def rewriting(
@@ -109,7 +109,7 @@ def _points(transcript: Transcript) -> range:
     return range(len(transcript.steps) + 1)
 
 
-def _curve(model: TransformerBridge, whole: Sequence[Transcript], rows: Sequence[Sequence[Transcript]]) -> Curve:
+def curve_of(model: TransformerBridge, whole: Sequence[Transcript], rows: Sequence[Sequence[Transcript]]) -> Curve:
     """One pass for all: the texts as they were written and all changed ones."""
     found = answers(model, [*whole, *(transcript for row in rows for transcript in row)]).tolist()
     changed = iter(found[len(whole) :])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os.path import commonprefix
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,29 @@ class Transcript:
     steps: tuple[tuple[int, ...], ...]
     ask: tuple[int, ...]
     options: tuple[int, ...]
+
+    @classmethod
+    def from_text(
+        cls, tokenizer: Any, prompt: str, steps: Sequence[str], ask: str, options: Sequence[str]
+    ) -> Transcript:
+        """The same from text, each part encoded by itself, so that cutting a step cuts whole tokens.
+
+        An answer counts by its first token. What the tokens of all options have in common at their beginning (SmolLM2
+        writes " 7" as a space and a digit) goes to `ask`.
+
+        Raises:
+            ValueError: if two options still begin with the same token.
+        """
+
+        def encode(text: str) -> tuple[int, ...]:
+            return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        endings = [encode(option) for option in options]
+        common = tuple(commonprefix(endings))
+        first = tuple(ending[len(common)] for ending in endings if len(ending) > len(common))
+        if len(set(first)) < len(options):
+            raise ValueError(f"Two of the options {', '.join(map(repr, options))} begin with the same token.")
+        return cls(tuple(tokenizer(prompt)["input_ids"]), tuple(map(encode, steps)), encode(ask) + common, first)
 
     @property
     def tokens(self) -> tuple[int, ...]:
