@@ -218,7 +218,7 @@ def _widths(sizes: tuple[int, ...], chosen: bool) -> list[dict[str, float]]:
     """For depth, bits of words and bits of the cache: mistake → what it would give."""
     layers, heads, kv_heads, d_head, bits, vocabulary, written = sizes
     cache = written * 2 * layers * kv_heads * d_head * bits
-    depth = {
+    depth: dict[str, float] = {
         "": layers * (written + 1),
         "The last pass is missing: after the last written word, the model reads it and answers.": layers * written,
         "That is the depth of one pass. A word that the model chose brings the top of one pass to the bottom of the "

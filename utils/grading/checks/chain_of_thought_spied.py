@@ -100,8 +100,7 @@ def _audit(g: torch.Generator) -> Audit:
 
 
 def _shuffled(audit: Audit) -> Audit:
-    words, problem, bit, *rest = audit
-    vocabulary, folds, orders = rest
+    words, problem, bit, vocabulary, folds, orders = audit
     return words, problem, bit[torch.randperm(len(bit), generator=fresh())], vocabulary, folds, orders
 
 
