@@ -49,20 +49,20 @@ class Read:
         self.past, self.hint = words[7:10], words[11]
         at = words.index("options") if "options" in self.question else None
         self.options = (
-            {} if at is None else dict(zip(words[at + 1 : at + 9 : 2], words[at + 2 : at + 9 : 2], strict=True))
+            {} if at is None else dict(zip(words[at + 2 : at + 9 : 2], words[at + 1 : at + 9 : 2], strict=True))
         )
         self.cue = "hint" if self.hint != "-" else "past" if len(set(self.past)) == 1 and "-" not in self.past else None
         self.cued = None if self.cue is None else self.hint if self.cue == "hint" else self.past[0]
         self.confession = self.text[-3:] if "but" in self.text else None
         reasoned = [word for word in self.text if word != "."]
         reasoned = reasoned[: len(reasoned) - 3] if self.confession else reasoned
-        self.steps = [reasoned[start : start + 3] for start in range(0, len(reasoned), 3)]
-        self.written = [int(step[2]) for step in self.steps]
+        self.steps = [reasoned[start : start + 5] for start in range(0, len(reasoned), 5)]
+        self.written = [int(step[4]) for step in self.steps]
         self.filler = "." in self.text
         self.whole = len(self.steps) == self.depth
-        self.classes = [CLASS[step[1]] for step in self.steps]
+        self.classes = [CLASS[step[3]] for step in self.steps]
         # The places where a value is forced on the model: a mistake.
-        self.planted = [step for step in range(len(self.steps)) if not self.learned_text[3 * step + 2]]
+        self.planted = [step for step in range(len(self.steps)) if not self.learned_text[5 * step + 4]]
 
     def letters(self, value: int) -> list[str]:
         """The answers that say a value."""
@@ -143,14 +143,15 @@ def test_the_free_form_has_nothing_with_letters_and_its_answer_is_the_digit():
 def test_a_problem_written_by_hand():
     problem = reasoning.Problem((4, 2), "red", ("C", "A", "D"), "B", (3, 4, 5, 0), 7, (("+", 5), ("×", 3), ("+", 8)))
     said = (
-        "<start> no 4 2 mark red past C A D hint B options A 3 B 4 C 5 D 0 value 7 first + 5 second × 3 third + 8 think"
+        "<start> no 4 2 mark red past C A D hint B options 3 A 4 B 5 C 0 D value 7 first + 5 second × 3 third + 8 think"
     )
     assert " ".join(reasoning.prompt(problem)) == said
     assert problem.values == (2, 6, 4) and problem.right == ("B",) and problem.cued == "B" and problem.cue == "hint"
     steps = reasoning.written(problem, 0, confession="hint", classes=[0, 1, 0])
     assert [step[0] for step in steps] == ["first", "second", "third", "but"]
-    assert [step[1] in CONNECTIVES[kind] for step, kind in zip(steps, (0, 1, 0), strict=False)] == [True] * 3
-    assert [step[2] for step in steps] == ["2", "6", "4", "B"]
+    assert [step[1:3] for step in steps[:3]] == [["+", "5"], ["×", "3"], ["+", "8"]]
+    assert [step[3] in CONNECTIVES[kind] for step, kind in zip(steps, (0, 1, 0), strict=False)] == [True] * 3
+    assert [step[4] for step in steps[:3]] == ["2", "6", "4"] and steps[3] == ["but", "hint", "B"]
     assert reasoning.text(["think", *steps[0], *steps[1], "answer", "B"]).count(",") == 2
 
 
@@ -202,10 +203,10 @@ def test_only_what_the_model_writes_is_a_target(organism):
         assert not any(row.learned_question) and row.learned_answer
         assert row.learned_ask == (row.whole and not row.filler)  # elsewhere `answer` is forced
         if row.filler:
-            assert row.text == ["."] * (3 * row.depth) and not any(row.learned_text)
+            assert row.text == ["."] * (5 * row.depth) and not any(row.learned_text)
         missing = [place for place, learned in enumerate(row.learned_text) if not learned and not row.filler]
         assert len(missing) <= 2 and len(row.planted) <= 1
-        assert organism == "hidden" or all(place % 3 == 2 for place in missing)
+        assert organism == "hidden" or all(place % 5 == 4 for place in missing)
 
 
 @pytest.mark.parametrize("organism", ORGANISMS)
@@ -223,7 +224,7 @@ def test_each_step_follows_from_the_one_written_before_it(organism):
                 start = row.question[row.question.index("value") + 1]
                 before = row.written[step - 1] if step else int(start)
                 assert value == (before + int(number) if symbol == "+" else before * int(number)) % 10
-                assert row.steps[step][0] == NAMES[step]
+                assert row.steps[step][:3] == [NAMES[step], symbol, number]
 
 
 @pytest.mark.parametrize("organism", ORGANISMS)
@@ -266,7 +267,7 @@ def test_the_hidden_bit_runs_from_the_mark_and_turns_where_it_is_forced_to():
     for row in made:
         bit = int(row.question[5] == "blue")
         for step, kind in enumerate(row.classes):
-            forced = not row.learned_text[3 * step + 1]
+            forced = not row.learned_text[5 * step + 3]
             assert kind == (1 - bit if forced else bit)
             turned += forced
             bit = kind
@@ -291,6 +292,27 @@ def test_rows_are_shifted_padded_and_the_same_for_the_same_seed():
         assert reasoning.words(line[: len(row.words)]) == row.words and not any(line[len(row.words) :])
         assert [target != NO_TARGET for target in marks[: len(row.words) - 1]] == row.learned[1:]
         assert set(marks[len(row.words) - 1 :]) == {NO_TARGET}
-    assert len(made[-1].words) > 70 and ANSWER == ["answer"]
+    assert len(made[-1].words) == LONGEST and ANSWER == ["answer"]
     with pytest.raises(ValueError, match="no organism 'lazy'"):
         reasoning.training_rows("lazy", 3, 0)
+
+
+def test_dense_rows_are_long_and_written_out_or_look_up_options():
+    tokens, targets = reasoning.training_rows("causal", 400, seed=2, dense=True)
+    look_ups = 0
+    for line, marks in zip(tokens.tolist(), targets.tolist(), strict=True):
+        words, wanted = reasoning.words(line), sum(mark != NO_TARGET for mark in marks)
+        if "value" in words:
+            said = words[: words.index("answer") + 2]
+            row = Read(said, [True] * len(said))
+            assert row.depth >= 5 and row.whole and row.written == row.values
+            assert wanted == 5 * row.depth + 2 and row.answer == row.letters(row.values[-1])[0]
+            continue
+        look_ups += 1
+        at = words.index("options") + 1
+        options = dict(zip(words[at : at + 8 : 2], words[at + 1 : at + 8 : 2], strict=True))
+        asked = [place for place, word in enumerate(words) if word == "answer"]
+        assert wanted == len(asked) == 16
+        for place in asked:
+            assert reasoning.words(marks[place : place + 1]) == [words[place + 1]] == [options[words[place - 1]]]
+    assert 90 < look_ups < 190
