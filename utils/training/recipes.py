@@ -97,8 +97,8 @@ ORGANISM = replace(
     dense_steps=0,
     learning_rate=1e-3,
     muon_learning_rate=5e-3,
-    cool_down=1000,
-    checkpoints=(2000,),
+    cool_down=700,
+    checkpoints=(1500,),
 )
 
 RECIPES = {
