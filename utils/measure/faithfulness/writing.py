@@ -69,14 +69,12 @@ class _Kept:
     """Keeps keys and values for a native model with learned positions, which does not do so itself."""
 
     def __init__(self, model: TransformerBridge, prompts: Sequence[tuple[int, ...]]) -> None:
-        self.model = model.original_model
+        self.model: Any = model.original_model
         self.lengths = torch.tensor([len(prompt) for prompt in prompts])
         self.now = padded(prompts)
         self.positions = torch.arange(self.now.shape[1]).expand(self.now.shape)
         self.last = self.lengths - 1
-        self.seen = torch.zeros(
-            len(prompts), 0, dtype=torch.long
-        )  # the position of every key; behind all others for padding
+        self.seen = torch.zeros(len(prompts), 0, dtype=torch.long)  # each key's position; padding's is after all others
         self.kept: list[tuple[Tensor, Tensor]] = []
 
     def logits(self, items: list[int]) -> Float[Tensor, "item d_vocab"]:
@@ -94,7 +92,7 @@ class _Kept:
             if before:
                 k, v = (torch.cat(pair, 2) for pair in zip(before[layer], (k, v), strict=True))
             self.kept.append((k, v))
-            z = scaled_dot_product_attention(q, k, v, sees)
+            z = scaled_dot_product_attention(q, k, v, sees, enable_gqa=True)
             x = x + block.attn.o(z.transpose(1, 2).flatten(2))
             if not self.model.cfg.attn_only:
                 x = x + block.mlp(block.ln2(x))
