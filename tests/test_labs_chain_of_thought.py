@@ -74,7 +74,7 @@ def random_model(seed: int) -> NativeModel:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in model.parameters():
-            value.add_(0.3 * torch.randn(value.shape, generator=generator))
+            value.add_(0.2 * torch.randn(value.shape, generator=generator))
     return model
 
 
@@ -167,7 +167,7 @@ def test_answers_are_pythons(opened: Any, made: Path, name: str) -> None:
     tab = opened(**state_of(problem, text=SOME[name], model="hidden"))
     expected = answer_probabilities(load("hidden"), [transcript(problem, words)])[0]
     bars = bars_on(tab)
-    assert numbers(bars) == percents(expected) and expected.max() < 0.9
+    assert numbers(bars) == percents(expected) and expected.max() < 0.97
     assert words_on(tab, "Scratchpad") == words
     options = reasoning.LETTERS if problem.options else [str(digit) for digit in range(10)]
     labels = [f"{letter}: {digit}" for letter, digit in zip(options, problem.options or (), strict=False)]
@@ -201,7 +201,7 @@ def test_attention_on_the_words_is_pythons(opened: Any, made: Path, layer: str, 
     rows = torch.stack([cache[f"blocks.{one}.attn.hook_pattern"][0, :, -1] for one in range(SMALL["n_layers"])])
     rows = rows[[int(layer)] if layer != "mean" else slice(None)][:, [int(head)] if head != "mean" else slice(None)]
     expected = rows.mean((0, 1)).tolist()
-    assert shares_on(tab) == pytest.approx(expected, abs=0.005 + HAIR) and max(expected) > 0.05
+    assert shares_on(tab) == pytest.approx(expected, abs=0.005 + HAIR) and max(expected) > 0.03
 
 
 @each_problem
@@ -304,7 +304,7 @@ def test_a_changed_problem_leaves_the_scratchpad_as_it_was(opened: Any, made: Pa
     own = words_on(tab, "Scratchpad")
     prompt = reasoning.prompt(CUED)
     line = {"Problem": 0, "Options": prompt.index("options"), "Steps": prompt.index("value")}
-    for name, place, word in (("Problem", 3, "8"), ("Problem", 5, "blue"), ("Options", 2, "1"), ("Steps", 1, "4")):
+    for name, place, word in (("Problem", 3, "8"), ("Problem", 5, "blue"), ("Options", 3, "1"), ("Steps", 1, "4")):
         if prompt[line[name] + place] == word:
             word = {"8": "7", "blue": "red", "1": "2", "4": "3"}[word]
         prompt[line[name] + place] = word

@@ -342,7 +342,8 @@ async function start(lab, thinkerFor) {
 
 function aboutWord(prompt, at) {
   const last = prompt[at - 1];
-  if (problems.LETTERS.includes(last) && prompt.slice(0, at).includes("options")) return `Option ${last}`;
+  const next = prompt[at + 1];
+  if (problems.LETTERS.includes(next) && prompt.slice(0, at).includes("options")) return `Option ${next}`;
   if (at < 4) return `Number, digit ${at - 1}`;
   const step = prompt.slice(0, at).findLast((word) => problems.NAMES.includes(word));
   if (step) return `${step} step, ${problems.NAMES.includes(last) ? "sign" : "number"}`;

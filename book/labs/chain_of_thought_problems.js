@@ -57,7 +57,7 @@ export function tabled({ number: [tens, ones] }) {
 export function wordsOf({ number, mark, past, hint, options, start, steps }) {
   const words = ["<start>", "no", ...number, "mark", mark, "past", ...(past ?? Array(3).fill(NOTHING))];
   words.push("hint", hint ?? NOTHING);
-  if (options) words.push("options", ...LETTERS.flatMap((letter, at) => [letter, options[at]]));
+  if (options) words.push("options", ...LETTERS.flatMap((letter, at) => [options[at], letter]));
   words.push("value", start, ...steps.flatMap((step, at) => [NAMES[at], ...step]), "think");
   return words.map(String);
 }
@@ -79,7 +79,7 @@ export function problemOf(words) {
     mark,
     past: free ? null : past,
     hint: hint === NOTHING ? null : hint,
-    options: free ? null : LETTERS.map((_, at) => Number(rest[7 + 2 * at])),
+    options: free ? null : LETTERS.map((_, at) => Number(rest[6 + 2 * at])),
     start: Number(body[1]),
     steps: steps.map(([, symbol, number]) => [symbol, Number(number)]),
   };
@@ -103,7 +103,7 @@ export function choicesOf(words, at) {
     if (NAMES.includes(last)) return ["+", "×"];
     return { "+": DIGITS.slice(1), "×": FACTORS }[last] ?? null;
   }
-  if (before.includes("options")) return LETTERS.includes(last) ? DIGITS : null;
+  if (before.includes("options")) return LETTERS.includes(words[at + 1]) ? DIGITS : null;
   if (last === "hint") return free ? null : [NOTHING, ...LETTERS];
   if (last === "mark") return MARKS;
   if (at >= PAST && at < PAST + 3) return free ? null : LETTERS;
