@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from utils.data import othello
+from utils.data import othello, reasoning
 from utils.measure import token_losses
 from utils.models import shipped
 from utils.training import train as training
-from utils.training.batches import next_tokens, training_batch
+from utils.training.batches import NO_TARGET, batch_seed, next_tokens, training_batch, training_examples
 from utils.training.recipes import RECIPES
 from utils.training.train import forward, initial_model, schedule
 
@@ -29,6 +29,10 @@ SMALL = replace(
 
 SMALL_OTHELLO = replace(
     RECIPES["othello"], n_layers=1, d_model=16, d_mlp=32, n_heads=2, batch=40, checkpoints=(0, 4, 8), cool_down=3
+)
+
+SMALL_REASONING = replace(
+    RECIPES["causal"], n_layers=1, d_model=16, d_mlp=32, n_heads=2, batch=8, checkpoints=(0, 4, 8), dense_steps=3
 )
 
 
@@ -108,7 +112,44 @@ def test_muon_trains_the_layers_matrices_and_adamw_the_rest():
     assert len(training._optimizers(model, replace(SMALL_OTHELLO, muon_learning_rate=None))) == 1
 
 
-@pytest.mark.parametrize("recipe", [SMALL, SMALL_OTHELLO], ids=["text", "othello"])
+def test_of_reasoning_only_what_is_to_be_written_counts():
+    """Whatever stands on the problem's own words, the loss is the mean over the targets of `training_rows`."""
+    tokens, targets = training_examples([], SMALL_REASONING, step=5)
+    rows = reasoning.training_rows("causal", 8, batch_seed(SMALL_REASONING, 5))
+    assert torch.equal(tokens, rows[0]) and torch.equal(targets, rows[1])
+    dense = training_examples([], SMALL_REASONING, step=2)[0]
+    assert torch.equal(dense, reasoning.training_rows("causal", 8, batch_seed(SMALL_REASONING, 2), dense=True)[0])
+    model = initial_model(SMALL_REASONING)
+    wanted = targets[:, :-1] != NO_TARGET
+    expected = token_losses(forward(model, tokens).float(), tokens)[wanted].mean().item()
+    assert training._update(model, training._optimizers(model, SMALL_REASONING), tokens, targets) == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
+def test_a_model_that_starts_from_another_begins_with_its_last_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("RESIDUAL_STREAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "weights")
+    training.train("first", SMALL_REASONING)
+    still = replace(
+        SMALL_REASONING,
+        organism="biased",
+        start_from="first",
+        learning_rate=0.0,
+        muon_learning_rate=None,
+        checkpoints=(2,),
+    )
+    training.train("second", still)
+    assert shipped.steps("second") == [2]  # its beginning is kept already, as the end of the first
+    first, second = shipped.weights("first").state_dict(), shipped.weights("second").state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    moved = replace(still, learning_rate=1e-2)
+    training.train("third", moved)
+    third = shipped.weights("third").state_dict()
+    assert not all(torch.equal(first[key], third[key]) for key in first)
+
+
+@pytest.mark.parametrize("recipe", [SMALL, SMALL_OTHELLO, SMALL_REASONING], ids=["text", "othello", "reasoning"])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(monkeypatch, tmp_path, stream, recipe):
     monkeypatch.setenv("RESIDUAL_STREAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(training, "training_corpus", lambda _: [(1.0, stream)])
