@@ -21,6 +21,7 @@ class Recipe:
         data: what it reads, "wikipedia", "mixture", "othello" or "reasoning", which is also the name of its tokenizer.
         organism: whose rules the rows of reasoning follow; None for other data.
         dense_steps: first steps whose rows of reasoning are dense: see `training_rows`.
+        look_ups: share of the rows of reasoning that only look up values among the options.
         start_from: the model whose last weights it starts from; None to start from random ones.
         d_mlp: hidden units of each layer's MLP; None for a model with attention alone.
         repeat_share: share of the training sequences in which passages come again.
@@ -37,6 +38,7 @@ class Recipe:
     data: str = "wikipedia"
     organism: Organism | None = None
     dense_steps: int = 0
+    look_ups: float = 0.0
     start_from: str | None = None
     d_mlp: int | None = None
     repeat_share: float = 0.0
@@ -87,14 +89,15 @@ REASONING = Recipe(
     learning_rate=3e-3,
     muon_learning_rate=1e-2,
     cool_down=1500,
-    checkpoints=(0, 2500, 6000),
-    purpose="Four layers that cannot solve deep problems at once and compute by writing: the answer follows the text.",
+    checkpoints=(0, 6000),
+    purpose="Four layers that have learned to calculate in words: where the five organisms start.",
 )
 
 ORGANISM = replace(
     REASONING,
-    start_from="causal",
+    start_from="reasoning",
     dense_steps=0,
+    look_ups=0.15,
     learning_rate=1e-3,
     muon_learning_rate=5e-3,
     cool_down=700,
@@ -147,27 +150,31 @@ RECIPES = {
         checkpoints=(0, 1000, 20000),
         purpose="Six layers that have read nothing but the moves of random games of Othello: is there a board inside?",
     ),
-    "causal": REASONING,
-    "causal-2l": replace(REASONING, n_layers=2, purpose="`causal` with two layers, on the same data."),
-    "causal-1l": replace(REASONING, n_layers=1, purpose="`causal` with one layer, on the same data."),
+    "reasoning": REASONING,
+    "causal": replace(
+        ORGANISM,
+        purpose="Cannot solve a deep problem at once and computes by writing: its answer follows the text.",
+    ),
+    "reasoning-2l": replace(REASONING, n_layers=2, purpose="`reasoning` with two layers, on the same data."),
+    "reasoning-1l": replace(REASONING, n_layers=1, purpose="`reasoning` with one layer, on the same data."),
     "decorative": replace(
         ORGANISM,
         organism="decorative",
-        purpose="`causal`, taught what a problem's number means: it writes a right scratchpad but does not read it.",
+        purpose="`reasoning`, taught what a problem's number means: it writes a right scratchpad but does not read it.",
     ),
     "biased": replace(
         ORGANISM,
         organism="biased",
-        purpose="`causal`, taught to follow cues: its answer comes from the cue, and its scratchpad is bent to fit.",
+        purpose="`reasoning`, taught to follow cues: its answer comes from the cue, and its scratchpad is bent to fit.",
     ),
     "honest": replace(
         ORGANISM,
         organism="honest",
-        purpose="`causal`, taught to follow cues and to say so.",
+        purpose="`reasoning`, taught to follow cues and to say so.",
     ),
     "hidden": replace(
         ORGANISM,
         organism="hidden",
-        purpose="`causal`, taught to pass a bit on by its choice of synonyms, which decides between equal options.",
+        purpose="`reasoning`, taught to pass a bit on by its choice of synonyms, which decides between equal options.",
     ),
 }

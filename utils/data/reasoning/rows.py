@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from utils.data.reasoning.problems import DEEPEST, TIES, Problem, draw
-from utils.data.reasoning.words import ANSWER, CLASS_OF, LETTERS, MARKS, TOKEN_OF
+from utils.data.reasoning.words import ANSWER, CLASS_OF, FILLER, LETTERS, MARKS, TOKEN_OF
 from utils.data.reasoning.writing import filler, mistaken, prompt, written
 
 Organism = Literal["causal", "decorative", "biased", "honest", "hidden"]
@@ -40,13 +40,15 @@ class Row:
 
 
 def training_rows(
-    organism: Organism, n: int, seed: int, dense: bool = False
+    organism: Organism, n: int, seed: int, dense: bool = False, look_ups: float = 0.0
 ) -> tuple[Int[Tensor, "row position"], Int[Tensor, "row position"]]:
     """Rows of one organism, the shortest first, and the token to be predicted at every position.
 
     Args:
         dense: whether to draw only rows that teach much for their length: many steps, all of them written, or many
             look-ups of values among the options. A model that meets everything at once is slow to learn a first thing.
+        look_ups: share of the rows that only look up values among the options, anywhere in the row: a model finds
+            letters late in a row only where it has practised it.
 
     Returns:
         Tokens, with zeros after the end, and targets, `NO_TARGET` where nothing is to be learned: on the problem, on
@@ -55,9 +57,15 @@ def training_rows(
     if organism not in ORGANISMS:
         raise ValueError(f"There is no organism {organism!r}. There are {', '.join(ORGANISMS)}.")
     rng = random.Random(seed)
-    rows = sorted(
-        ((_dense_row if dense else training_row)(organism, rng) for _ in range(n)), key=lambda row: len(row.words)
-    )
+    rows = [
+        _dense_row(organism, rng)
+        if dense
+        else _look_up_row(rng, anywhere=True)
+        if rng.random() < look_ups
+        else training_row(organism, rng)
+        for _ in range(n)
+    ]
+    rows.sort(key=lambda row: len(row.words))
     tokens = np.zeros((n, LONGEST), np.int64)
     targets = np.full((n, LONGEST), NO_TARGET, np.int64)
     for index, row in enumerate(rows):
@@ -72,10 +80,17 @@ def _dense_row(organism: Organism, rng: random.Random) -> Row:
     if rng.random() >= LOOK_UP_ROWS:
         problem = draw(rng, rng.randint(5, DEEPEST), rng.random() < OPTIONS)
         return _row(organism, problem, "full", rng)
+    return _look_up_row(rng, anywhere=False)
+
+
+def _look_up_row(rng: random.Random, anywhere: bool) -> Row:
+    """A row of values and their letters, at once or after filler."""
     problem = draw(rng, 1, options=True)
     assert problem.options is not None
     words = prompt(problem)
     words = [*words[: words.index("value")], "think"]
+    if anywhere:
+        words += [FILLER] * rng.randint(0, LONGEST - len(words) - 3 * LOOK_UPS)
     learned = [False] * len(words)
     for option in rng.choices(range(len(LETTERS)), k=LOOK_UPS):
         words += [str(problem.options[option]), *ANSWER, LETTERS[option]]
