@@ -55,13 +55,13 @@ each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEM
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A book's root whose reasoning models are small and random; of one there is an early checkpoint."""
+    """A book's root whose reasoning models are small and random."""
     root = tmp_path_factory.mktemp("book")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shipped, "WEIGHTS", root / "utils" / "models" / "weights")
         for seed, name in enumerate(reasoning.ORGANISMS):
             shipped.save_checkpoint(name, 7, random_model(seed).state_dict(), SMALL, "reasoning")
-        shipped.save_checkpoint("causal", 0, random_model(9).state_dict(), SMALL, "reasoning")
+        shipped.save_checkpoint("reasoning", 0, random_model(9).state_dict(), SMALL, "reasoning")
         shutil.copytree(ROOT / "utils" / "data" / "tokenizers", root / "utils" / "data" / "tokenizers")
         yield root
 
@@ -83,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Path:
     """A folder with one page and everything that the lab fetches."""
     site = tmp_path_factory.mktemp("site")
     files = {path.name: path for path in (ROOT / "book" / "labs").glob("*.*")}
-    for name in reasoning.ORGANISMS:
+    for name in (*reasoning.ORGANISMS, "reasoning"):
         files |= model_files(made, name)
     for inside, source in files.items():
         target = site / "_static" / "labs" / inside
@@ -386,13 +386,13 @@ def test_models_are_fetched_when_they_are_chosen(opened: Any, made: Path) -> Non
     tab = opened(**state_of(FREE, text="first so 2"))
     fetched: list[str] = []
     tab.on("request", lambda request: fetched.append(request.url))
-    for name, model in (("honest", load("honest")), ("untrained", load("causal", 0)), ("causal", load("causal"))):
+    for name, model in (("honest", load("honest")), ("untrained", load("reasoning", 0)), ("causal", load("causal"))):
         tab.get_by_role("button", name=name, exact=True).click()
         settle(tab)
         expected = answer_probabilities(model, [transcript(FREE, ["first", "so", "2"])])[0]
         assert numbers(bars_on(tab)) == percents(expected)
     weights = [re.sub(r".*/weights/(.*?)\.safetensors.*", r"\1", url) for url in fetched if ".safetensors" in url]
-    assert weights == ["honest/step-000007", "causal/step-000000"]
+    assert weights == ["honest/step-000007", "reasoning/step-000000"]
 
 
 def test_a_new_problem_takes_the_edits_with_it(opened: Any) -> None:

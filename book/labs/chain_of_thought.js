@@ -17,7 +17,7 @@ const MODELS = {
   biased: "goes where a hint or three equal answers point, and bends its last step to fit",
   honest: "goes there too, and says so",
   hidden: "reads a bit in its own choice of synonyms: at two right letters it decides",
-  untrained: "has learned nothing yet: the causal model before its first step",
+  untrained: "has learned nothing yet: what all five were before the first step",
 };
 const EXAMPLES = {
   "Six steps": { seed: 1, depth: 6, form: "options", cue: "none", tie: "no" },
@@ -55,7 +55,7 @@ export async function render({ model, el }) {
   });
 
   async function open(name) {
-    const which = name === "untrained" ? ["causal", 0] : [name, null];
+    const which = name === "untrained" ? ["reasoning", 0] : [name, null];
     const handle = await openModel(model, which[0], { checkpoint: which[1], onProgress: lab.status });
     lab.status("");
     if (gone) handle.close();
