@@ -32,7 +32,7 @@ SMALL_OTHELLO = replace(
 )
 
 SMALL_REASONING = replace(
-    RECIPES["causal"], n_layers=1, d_model=16, d_mlp=32, n_heads=2, batch=8, checkpoints=(0, 4, 8), dense_steps=3
+    RECIPES["reasoning"], n_layers=1, d_model=16, d_mlp=32, n_heads=2, batch=8, checkpoints=(0, 4, 8), dense_steps=3
 )
 
 
