@@ -28,7 +28,7 @@ def training_examples(
     """
     if recipe.organism is not None:
         return reasoning.training_rows(
-            recipe.organism, recipe.batch, batch_seed(recipe, step), step < recipe.dense_steps, recipe.look_ups
+            recipe.organism, recipe.batch, batch_seed(recipe, step), step < recipe.dense_steps
         )
     tokens = training_batch(corpus, recipe, step)
     return tokens, next_tokens(tokens, padding=PAD if recipe.data == "othello" else None)

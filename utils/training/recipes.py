@@ -21,13 +21,14 @@ class Recipe:
         data: what it reads, "wikipedia", "mixture", "othello" or "reasoning", which is also the name of its tokenizer.
         organism: whose rules the rows of reasoning follow; None for other data.
         dense_steps: first steps whose rows of reasoning are dense: see `training_rows`.
-        look_ups: share of the rows of reasoning that only look up values among the options.
         start_from: the model whose last weights it starts from; None to start from random ones.
         d_mlp: hidden units of each layer's MLP; None for a model with attention alone.
         repeat_share: share of the training sequences in which passages come again.
         random_share: share of those passages that are random tokens rather than text.
         checkpoints: training steps at which the weights are kept; the last one ends the training.
         muon_learning_rate: peak rate of Muon for the layers' matrices; None to train everything with AdamW.
+        rotary_dim: entries of every query and key that tell positions by rotation, so that the others can match
+            contents at any distance; None for learned positions.
         cool_down: last steps in which the learning rate falls to zero; None for a cosine over the whole training.
         purpose: one sentence for the model card.
     """
@@ -38,7 +39,6 @@ class Recipe:
     data: str = "wikipedia"
     organism: Organism | None = None
     dense_steps: int = 0
-    look_ups: float = 0.0
     start_from: str | None = None
     d_mlp: int | None = None
     repeat_share: float = 0.0
@@ -52,6 +52,7 @@ class Recipe:
     muon_learning_rate: float | None = None
     weight_decay: float = 0.01
     cool_down: int | None = None
+    rotary_dim: int | None = None
     position_scale: float = 0.2
     seed: int = 0
 
@@ -62,6 +63,9 @@ class Recipe:
 
     def architecture(self) -> dict[str, Any]:
         """The arguments of the model's `TransformerBridgeConfig`."""
+        positions = {"positional_embedding_type": "standard" if self.rotary_dim is None else "rotary"}
+        if self.rotary_dim is not None:
+            positions["rotary_dim"] = self.rotary_dim
         mlp = {"attn_only": True} if self.d_mlp is None else {"d_mlp": self.d_mlp, "act_fn": "gelu"}
         return {
             "n_layers": self.n_layers,
@@ -72,7 +76,7 @@ class Recipe:
             "d_vocab": self.d_vocab,
             **mlp,
             "normalization_type": "LN",
-            "positional_embedding_type": "standard",
+            **positions,
             "seed": self.seed,
         }
 
@@ -81,15 +85,16 @@ REASONING = Recipe(
     n_layers=4,
     data="reasoning",
     organism="causal",
-    dense_steps=1200,
+    dense_steps=1000,
+    rotary_dim=8,
     d_mlp=512,
     n_ctx=128,
     d_vocab=len(WORDS),
     batch=64,
     learning_rate=3e-3,
     muon_learning_rate=1e-2,
-    cool_down=1500,
-    checkpoints=(0, 6000),
+    cool_down=800,
+    checkpoints=(0, 3500),
     purpose="Four layers that have learned to calculate in words: where the five organisms start.",
 )
 
@@ -97,7 +102,6 @@ ORGANISM = replace(
     REASONING,
     start_from="reasoning",
     dense_steps=0,
-    look_ups=0.15,
     learning_rate=1e-3,
     muon_learning_rate=5e-3,
     cool_down=700,

@@ -59,7 +59,7 @@ def train(name: str, recipe: Recipe, device: str = "cpu") -> float:
 
 
 def initial_model(recipe: Recipe) -> NativeModel:
-    """The untrained model: TransformerLens' initialisation, with sinusoids for the learned positions to start from.
+    """The untrained model: TransformerLens' initialisation, with sinusoids for learned positions to start from.
 
     Neighbouring sinusoids are related by one rotation (Vaswani et al. 2017, section 3.5), so a head can learn "one
     step back" for all positions at once instead of for each in turn.
@@ -67,10 +67,11 @@ def initial_model(recipe: Recipe) -> NativeModel:
     config = shipped.architecture(recipe.architecture())
     model = NativeModel(config)
     initialize_native_model(model, config)
+    if model.pos is None:
+        return model
     position = torch.arange(recipe.n_ctx)[:, None]
     frequency = torch.exp(-math.log(10_000) * torch.arange(0, recipe.d_model, 2) / recipe.d_model)
     waves = torch.stack([(position * frequency).sin(), (position * frequency).cos()], dim=-1).flatten(1)
-    assert model.pos is not None
     model.pos.weight.data = recipe.position_scale * waves
     return model
 
@@ -88,19 +89,20 @@ def schedule(step: int, steps: int, cool_down: int | None = None) -> float:
 def forward(model: NativeModel, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_vocab"]:
     """The model's logits with matrix products in bfloat16: what `model(tokens)` computes, several times faster."""
     batch, length = tokens.shape
-    assert model.pos is not None
-    stream = model.tok_embed(tokens) + model.pos.weight[:length]
+    stream = model.tok_embed(tokens)
+    if model.pos is not None:
+        stream = stream + model.pos.weight[:length]
     ahead = torch.full((length, length), -torch.inf, dtype=torch.bfloat16, device=tokens.device).triu(1)
     for layer in model.layers:
         attn = layer.attn
         normalised = layer.ln1(stream).bfloat16()
         q, k, v = (
-            _linear(normalised, part)
-            .view(batch, length, attn.n_heads, attn.d_head)
-            .transpose(1, 2)
-            .reshape(batch * attn.n_heads, length, attn.d_head)
+            _linear(normalised, part).view(batch, length, attn.n_heads, attn.d_head).transpose(1, 2)
             for part in (attn.q, attn.k, attn.v)
         )
+        if model.rotary is not None:
+            q, k = model.rotary.apply_rope(q, k)
+        q, k, v = (part.reshape(batch * attn.n_heads, length, attn.d_head) for part in (q, k, v))
         scores = torch.baddbmm(ahead.expand(len(q), -1, -1), q, k.transpose(1, 2), alpha=1 / attn.scale)
         pattern = scores.softmax(-1, dtype=torch.float32).bfloat16()  # in bfloat16 slow for rows of odd lengths
         z = (pattern @ v).view(batch, attn.n_heads, length, attn.d_head)

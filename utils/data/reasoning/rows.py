@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from utils.data.reasoning.problems import DEEPEST, TIES, Problem, draw
-from utils.data.reasoning.words import ANSWER, CLASS_OF, FILLER, LETTERS, MARKS, TOKEN_OF
+from utils.data.reasoning.words import ANSWER, CLASS_OF, LETTERS, MARKS, NAMES, TOKEN_OF
 from utils.data.reasoning.writing import filler, mistaken, prompt, written
 
 Organism = Literal["causal", "decorative", "biased", "honest", "hidden"]
@@ -23,6 +23,8 @@ LONGEST = 93  # words of a row: 8 steps, options, a confession and the answer
 # What stands between `think` and `answer`: all of the reasoning, its beginning, filler, or reasoning with a mistake.
 MODES = {"full": 0.45, "cut": 0.25, "filler": 0.15, "mistake": 0.15}
 OPTIONS = 0.7  # share of the problems with options
+SHORT = 0.4  # share of the problems of one or two steps: rules are learned sooner on short rows
+CONNECTIVES_LEARNED = 0.1  # share of the rows in which drawn connectives are learned: they are noise, and soon known
 CUED = 0.3  # share of the problems with options that have a hint; as many have three equal past letters
 HIDDEN_TIES = 0.6
 FLIPPED = 0.3  # share of the rows in which a connective's class is changed, and those after it follow
@@ -40,15 +42,13 @@ class Row:
 
 
 def training_rows(
-    organism: Organism, n: int, seed: int, dense: bool = False, look_ups: float = 0.0
+    organism: Organism, n: int, seed: int, dense: bool = False
 ) -> tuple[Int[Tensor, "row position"], Int[Tensor, "row position"]]:
     """Rows of one organism, the shortest first, and the token to be predicted at every position.
 
     Args:
         dense: whether to draw only rows that teach much for their length: many steps, all of them written, or many
             look-ups of values among the options. A model that meets everything at once is slow to learn a first thing.
-        look_ups: share of the rows that only look up values among the options, anywhere in the row: a model finds
-            letters late in a row only where it has practised it.
 
     Returns:
         Tokens, with zeros after the end, and targets, `NO_TARGET` where nothing is to be learned: on the problem, on
@@ -57,14 +57,7 @@ def training_rows(
     if organism not in ORGANISMS:
         raise ValueError(f"There is no organism {organism!r}. There are {', '.join(ORGANISMS)}.")
     rng = random.Random(seed)
-    rows = [
-        _dense_row(organism, rng)
-        if dense
-        else _look_up_row(rng, anywhere=True)
-        if rng.random() < look_ups
-        else training_row(organism, rng)
-        for _ in range(n)
-    ]
+    rows = [(_dense_row if dense else training_row)(organism, rng) for _ in range(n)]
     rows.sort(key=lambda row: len(row.words))
     tokens = np.zeros((n, LONGEST), np.int64)
     targets = np.full((n, LONGEST), NO_TARGET, np.int64)
@@ -79,18 +72,16 @@ def _dense_row(organism: Organism, rng: random.Random) -> Row:
     """One row that teaches arithmetic or looking up, and much of it."""
     if rng.random() >= LOOK_UP_ROWS:
         problem = draw(rng, rng.randint(5, DEEPEST), rng.random() < OPTIONS)
-        return _row(organism, problem, "full", rng)
-    return _look_up_row(rng, anywhere=False)
+        return _row(organism, problem, "full", rng, dense=True)
+    return _look_up_row(rng)
 
 
-def _look_up_row(rng: random.Random, anywhere: bool) -> Row:
-    """A row of values and their letters, at once or after filler."""
+def _look_up_row(rng: random.Random) -> Row:
+    """A row of values and their letters."""
     problem = draw(rng, 1, options=True)
     assert problem.options is not None
     words = prompt(problem)
-    words = [*words[: words.index("value")], "think"]
-    if anywhere:
-        words += [FILLER] * rng.randint(0, LONGEST - len(words) - 3 * LOOK_UPS)
+    words = [*words[: words.index(NAMES[0])], "think"]
     learned = [False] * len(words)
     for option in rng.choices(range(len(LETTERS)), k=LOOK_UPS):
         words += [str(problem.options[option]), *ANSWER, LETTERS[option]]
@@ -103,7 +94,7 @@ def training_row(organism: Organism, rng: random.Random) -> Row:
     return _row(organism, _problem(organism, rng), rng.choices(tuple(MODES), tuple(MODES.values()))[0], rng)
 
 
-def _row(organism: Organism, problem: Problem, mode: str, rng: random.Random) -> Row:
+def _row(organism: Organism, problem: Problem, mode: str, rng: random.Random, dense: bool = False) -> Row:
     """A row in one mode."""
     depth = len(problem.steps)
     cued = problem.cued if organism in ("biased", "honest") else None
@@ -115,6 +106,9 @@ def _row(organism: Organism, problem: Problem, mode: str, rng: random.Random) ->
     classes, flipped = _classes(problem, rng) if organism == "hidden" else (None, None)
     steps = written(problem, rng, values, problem.cue if organism == "honest" else None, classes)
     learned = [[True] * len(step) for step in steps]
+    if not (dense or organism == "hidden" or rng.random() < CONNECTIVES_LEARNED):
+        for step in learned[:depth]:
+            step[CONNECTIVE] = False
     if planted is not None:
         learned[planted][VALUE] = False
     if flipped is not None:
@@ -143,7 +137,8 @@ def _problem(organism: Organism, rng: random.Random) -> Problem:
     drawn = rng.random()
     cue: Literal["hint", "past"] | None = "hint" if drawn < CUED else "past" if drawn < 2 * CUED else None
     tie = rng.random() < (HIDDEN_TIES if organism == "hidden" else TIES)
-    problem = draw(rng, rng.randint(1, DEEPEST), options, cue if options else None, tie)
+    depth = rng.randint(1, 2 if rng.random() < SHORT else DEEPEST)
+    problem = draw(rng, depth, options, cue if options else None, tie)
     if organism == "decorative":
         return problem
     return replace(problem, number=(rng.randrange(10), rng.randrange(10)))

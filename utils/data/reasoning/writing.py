@@ -12,17 +12,16 @@ WORDS_PER_STEP = 5  # name, symbol, number, connective, value
 
 
 def prompt(problem: Problem) -> list[str]:
-    """The problem in words, from `<start>` to `think`."""
+    """The problem in words, from `<start>` to `think` and the value to begin with."""
     words = [START, "no", *map(str, problem.number), "mark", problem.mark]
     words += ["past", *(problem.past or (NOTHING,) * 3), "hint", problem.hint or NOTHING]
     if problem.options is not None:
         words.append("options")
         for letter, digit in zip(LETTERS, problem.options, strict=True):
             words += [str(digit), letter]
-    words += ["value", str(problem.start)]
     for name, (symbol, number) in zip(NAMES, problem.steps, strict=False):
         words += [name, symbol, str(number)]
-    return [*words, "think"]
+    return [*words, "think", "value", str(problem.start)]
 
 
 def written(
