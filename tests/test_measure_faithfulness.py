@@ -24,6 +24,7 @@ def native(positions: str = "standard", n_ctx: int = 32, keys: int = 4) -> Trans
     config = TransformerBridgeConfig(
         n_layers=2, d_model=20, d_head=6, n_heads=4, n_key_value_heads=keys, d_vocab=12, d_mlp=24, act_fn="gelu",
         n_ctx=n_ctx, normalization_type="LN", positional_embedding_type=positions, seed=0,
+        rotary_dim=4 if positions == "rotary" else None,
     )  # fmt: skip
     return TransformerBridge.boot_native(config).eval()  # type: ignore[attr-defined]
 

@@ -13,8 +13,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources.native import NativeModel
 
-from utils.measure.faithfulness.answering import last_logits
-
 
 @torch.no_grad()
 def write(
@@ -58,15 +56,13 @@ def write(
     return [tuple(text[:-1] if text and text[-1] == stop else text) for text in texts]
 
 
-def _reader(model: TransformerBridge, prompts: Sequence[tuple[int, ...]]) -> _Again | _Kept | _Cached:
+def _reader(model: TransformerBridge, prompts: Sequence[tuple[int, ...]]) -> _Kept | _Cached:
     """The quickest way to go on reading that the model's architecture allows."""
-    if not isinstance(model.original_model, NativeModel):
-        return _Cached(model, prompts)
-    return _Again(model, prompts) if model.original_model.pos is None else _Kept(model, prompts)
+    return (_Kept if isinstance(model.original_model, NativeModel) else _Cached)(model, prompts)
 
 
 class _Kept:
-    """Keeps keys and values for a native model with learned positions, which does not do so itself."""
+    """Keeps keys and values for a native model, which does not do so itself."""
 
     def __init__(self, model: TransformerBridge, prompts: Sequence[tuple[int, ...]]) -> None:
         self.model: Any = model.original_model
@@ -81,7 +77,9 @@ class _Kept:
         real = self.positions < self.lengths[:, None]
         self.seen = torch.cat([self.seen, self.positions.masked_fill(~real, self.model.cfg.n_ctx)], 1)
         sees = (self.seen[:, None, :] <= self.positions[:, :, None])[:, None]  # [item 1 query key]
-        x = self.model.tok_embed(self.now) + self.model.pos(self.positions)
+        x = self.model.tok_embed(self.now)
+        if self.model.pos is not None:
+            x = x + self.model.pos(self.positions)
         before, self.kept = self.kept, []
         for layer, block in enumerate(self.model.layers):
             normed = block.ln1(x)
@@ -89,6 +87,8 @@ class _Kept:
                 part(normed).unflatten(-1, (-1, block.attn.d_head)).transpose(1, 2)
                 for part in (block.attn.q, block.attn.k, block.attn.v)
             )
+            if self.model.rotary is not None:
+                q, k = self.model.rotary.apply_rope(q, k, position_ids=self.positions)
             if before:
                 k, v = (torch.cat(pair, 2) for pair in zip(before[layer], (k, v), strict=True))
             self.kept.append((k, v))
@@ -104,23 +104,6 @@ class _Kept:
         self.positions = self.lengths[:, None].clone()
         self.lengths[items] += 1
         self.last = torch.zeros_like(self.lengths)
-
-
-class _Again:
-    """Reads everything again for every token, for native models whose positions are rotated."""
-
-    def __init__(self, model: TransformerBridge, prompts: Sequence[tuple[int, ...]]) -> None:
-        self.model = model
-        self.texts = [list(prompt) for prompt in prompts]
-
-    def logits(self, items: list[int]) -> Float[Tensor, "item d_vocab"]:
-        tokens = padded([self.texts[item] for item in items])
-        places = [(row, len(self.texts[item]) - 1) for row, item in enumerate(items)]
-        return last_logits(self.model, tokens, places, [])
-
-    def add(self, items: list[int], new: Int[Tensor, " item"]) -> None:
-        for item, token in zip(items, new.tolist(), strict=True):
-            self.texts[item].append(token)
 
 
 class _Cached:
