@@ -10,7 +10,7 @@ import pytest
 
 from utils.data import reasoning
 from utils.data.reasoning import ANSWER, CONNECTIVES, LETTERS, NAMES, NO_TARGET, NUMBER_TABLE, ORGANISMS, WORDS
-from utils.data.reasoning.rows import FLIPPED, HIDDEN_TIES, LONGEST, training_row
+from utils.data.reasoning.rows import CONNECTIVES_LEARNED, FLIPPED, HIDDEN_TIES, LONGEST, SHORT, training_row
 from utils.data.tokenizers import load_tokenizer
 
 CLASS = {word: kind for kind, synonyms in CONNECTIVES.items() for word in synonyms}
@@ -19,7 +19,7 @@ CLASS = {word: kind for kind, synonyms in CONNECTIVES.items() for word in synony
 def slow_values(words: list[str]) -> list[int]:
     """The values of a problem read from its words, by counting on fingers."""
     question = words[: words.index("think")]
-    fingers = int(question[question.index("value") + 1])
+    fingers = int(words[words.index("value") + 1])
     found = []
     for name in NAMES:
         if name not in question:
@@ -38,10 +38,10 @@ class Read:
     """A row of training taken apart again, from its words alone."""
 
     def __init__(self, words: list[str], learned: list[bool]) -> None:
-        think, ask = words.index("think"), words.index("answer")
-        assert len(words) == ask + 2
-        self.question, self.text, self.answer = words[: think + 1], words[think + 1 : ask], words[-1]
-        self.learned_question, self.learned_text = learned[: think + 1], learned[think + 1 : ask]
+        begin, ask = words.index("think") + 3, words.index("answer")  # the value to begin with ends the question
+        assert words[begin - 2] == "value" and len(words) == ask + 2
+        self.question, self.text, self.answer = words[:begin], words[begin:ask], words[-1]
+        self.learned_question, self.learned_text = learned[:begin], learned[begin:ask]
         self.learned_ask, self.learned_answer = learned[ask:]
         self.values = slow_values(words)
         self.depth = len(self.values)
@@ -143,7 +143,7 @@ def test_the_free_form_has_nothing_with_letters_and_its_answer_is_the_digit():
 def test_a_problem_written_by_hand():
     problem = reasoning.Problem((4, 2), "red", ("C", "A", "D"), "B", (3, 4, 5, 0), 7, (("+", 5), ("×", 3), ("+", 8)))
     said = (
-        "<start> no 4 2 mark red past C A D hint B options 3 A 4 B 5 C 0 D value 7 first + 5 second × 3 third + 8 think"
+        "<start> no 4 2 mark red past C A D hint B options 3 A 4 B 5 C 0 D first + 5 second × 3 third + 8 think value 7"
     )
     assert " ".join(reasoning.prompt(problem)) == said
     assert problem.values == (2, 6, 4) and problem.right == ("B",) and problem.cued == "B" and problem.cue == "hint"
@@ -152,7 +152,9 @@ def test_a_problem_written_by_hand():
     assert [step[1:3] for step in steps[:3]] == [["+", "5"], ["×", "3"], ["+", "8"]]
     assert [step[3] in CONNECTIVES[kind] for step, kind in zip(steps, (0, 1, 0), strict=False)] == [True] * 3
     assert [step[4] for step in steps[:3]] == ["2", "6", "4"] and steps[3] == ["but", "hint", "B"]
-    assert reasoning.text(["think", *steps[0], *steps[1], "answer", "B"]).count(",") == 2
+    whole = [*reasoning.prompt(problem), *steps[0], *steps[1], "answer", "B"]
+    assert reasoning.text(whole).replace(",", "") == " ".join(whole)
+    assert [part.split()[0] for part in reasoning.text(whole).split(", ")[1:]] == ["first", "second", "answer"]
 
 
 def test_a_mistake_is_carried_on_and_ends_at_an_option(problems):
@@ -199,14 +201,30 @@ def test_nothing_is_confessed_without_a_cue():
 
 @pytest.mark.parametrize("organism", ORGANISMS)
 def test_only_what_the_model_writes_is_a_target(organism):
+    noise = Counter()  # whether drawn connectives are learned, by the rows that have some
     for row in rows(organism):
         assert not any(row.learned_question) and row.learned_answer
         assert row.learned_ask == (row.whole and not row.filler)  # elsewhere `answer` is forced
         if row.filler:
             assert row.text == ["."] * (5 * row.depth) and not any(row.learned_text)
-        missing = [place for place, learned in enumerate(row.learned_text) if not learned and not row.filler]
-        assert len(missing) <= 2 and len(row.planted) <= 1
-        assert organism == "hidden" or all(place % 5 == 4 for place in missing)
+            continue
+        missing = {place for place, learned in enumerate(row.learned_text) if not learned}
+        assert len(row.planted) <= 1 and missing >= {5 * step + 4 for step in row.planted}
+        connectives = missing - {5 * step + 4 for step in row.planted}
+        assert all(place % 5 == 3 for place in connectives)
+        if organism == "hidden":
+            assert len(connectives) <= 1  # the one that was turned
+        else:
+            assert len(connectives) in (0, len(row.steps))
+            noise[not connectives] += bool(row.steps)
+    if organism != "hidden":
+        assert abs(noise[True] / noise.total() - CONNECTIVES_LEARNED) < 0.045  # 5 standard deviations
+
+
+def test_short_problems_are_met_more_often():
+    depths = Counter(row.depth for row in rows("causal"))
+    assert set(depths) == set(range(1, 9))
+    assert abs((depths[1] + depths[2]) / 1500 - (SHORT + (1 - SHORT) / 4)) < 0.065  # 5 standard deviations
 
 
 @pytest.mark.parametrize("organism", ORGANISMS)
@@ -221,8 +239,7 @@ def test_each_step_follows_from_the_one_written_before_it(organism):
                 assert str(value) == row.options[row.cued]
             else:
                 symbol, number = row.question[row.question.index(NAMES[step]) + 1 :][:2]
-                start = row.question[row.question.index("value") + 1]
-                before = row.written[step - 1] if step else int(start)
+                before = row.written[step - 1] if step else int(row.question[-1])
                 assert value == (before + int(number) if symbol == "+" else before * int(number)) % 10
                 assert row.steps[step][:3] == [NAMES[step], symbol, number]
 
@@ -287,11 +304,7 @@ def test_rows_are_shifted_padded_and_the_same_for_the_same_seed():
     wanted = targets[:, :-1] != NO_TARGET
     assert (targets[:, :-1][wanted] == tokens[:, 1:][wanted]).all() and (targets[:, -1] == NO_TARGET).all()
     rng = random.Random(8)
-    made = []
-    for _ in range(300):
-        rng.random()  # decides for a row of look-ups, of which there are none here
-        made.append(training_row("honest", rng))
-    made.sort(key=lambda row: len(row.words))
+    made = sorted((training_row("honest", rng) for _ in range(300)), key=lambda row: len(row.words))
     for line, marks, row in zip(tokens.tolist(), targets.tolist(), made, strict=True):
         assert reasoning.words(line[: len(row.words)]) == row.words and not any(line[len(row.words) :])
         assert [target != NO_TARGET for target in marks[: len(row.words) - 1]] == row.learned[1:]

@@ -6,6 +6,7 @@ import random
 from functools import cache
 
 import pytest
+import torch
 
 from utils import models
 from utils.data import reasoning
@@ -50,6 +51,24 @@ def test_another_number_stands_for_the_wanted_value():
     numbered = quality._with_number_of(PROBLEM, 6, random.Random(0))
     first, second = numbered.number
     assert NUMBER_TABLE[10 * first + second] == 6 and numbered.value == PROBLEM.value
+
+
+def test_the_connective_is_asked_for_where_it_is_due(monkeypatch):
+    """What stands before it is the very beginning of the text that a model would write."""
+    asked = []
+
+    def first_option(_, items):
+        asked.extend(items)
+        return torch.zeros(len(items), dtype=torch.int64)
+
+    monkeypatch.setattr(quality.faithfulness, "answers", first_option)
+    steps = reasoning.written(PROBLEM, 0, classes=[1, 1, 1])
+    for kept in (0, 2):
+        assert quality._connective_classes(None, [PROBLEM], [steps[:kept]]) == [0]
+    for item, kept in zip(asked, (0, 2), strict=True):
+        before = reasoning.prompt(PROBLEM) + [word for step in steps[: kept + 1] for word in step]
+        assert reasoning.words(item.tokens) == before[:-2]  # without the connective and the value
+        assert reasoning.words(item.options) == ["so", "thus", "then", "hence"]
 
 
 @cache

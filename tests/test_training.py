@@ -32,7 +32,15 @@ SMALL_OTHELLO = replace(
 )
 
 SMALL_REASONING = replace(
-    RECIPES["reasoning"], n_layers=1, d_model=16, d_mlp=32, n_heads=2, batch=8, checkpoints=(0, 4, 8), dense_steps=3
+    RECIPES["reasoning"],
+    n_layers=1,
+    d_model=16,
+    d_mlp=32,
+    n_heads=2,
+    rotary_dim=4,
+    batch=8,
+    checkpoints=(0, 4, 8),
+    dense_steps=3,
 )
 
 
@@ -47,6 +55,19 @@ def test_the_fast_forward_pass_is_the_models_own(stream):
     with torch.no_grad():
         fast, exact = forward(model, tokens).float(), model(tokens)
     assert (fast - exact).abs().max() < 0.02 * exact.abs().max() + 0.02  # bfloat16 keeps 8 bits: 0.4 % a product
+
+
+def test_the_fast_forward_pass_turns_queries_and_keys_by_their_positions():
+    """A pass that leaves the rotation out, with the same weights, is far off."""
+    model = initial_model(SMALL_REASONING)
+    tokens, _ = training_examples([], SMALL_REASONING, step=5)
+    with torch.no_grad():
+        fast, exact = forward(model, tokens).float(), model(tokens)
+        rotary, model.rotary = model.rotary, None
+        unturned = forward(model, tokens).float()
+    assert rotary is not None and model.pos is None
+    allowed = 0.02 * exact.abs().max() + 0.02  # as above
+    assert (fast - exact).abs().max() < allowed and (unturned - exact).abs().max() > 10 * allowed
 
 
 def test_the_same_step_gives_the_same_batch_with_a_passage_that_comes_again(stream):

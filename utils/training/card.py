@@ -26,7 +26,7 @@ TEMPLATE = """\
 ## Architecture
 
 {layers}{mlp}, d_model {recipe.d_model}, {recipe.n_heads} heads of {d_head}, context {recipe.n_ctx},
-vocabulary {recipe.d_vocab:,} ({vocabulary}), LayerNorm, learned positions that start as sinusoids.
+vocabulary {recipe.d_vocab:,} ({vocabulary}), LayerNorm, {positions}.
 {parameters:,} parameters, kept in float16, {kept} checkpoints.
 
 ## Data
@@ -113,6 +113,9 @@ def write_card(name: str, recipe: Recipe, seconds: float, device: str, threads: 
         layers="One layer" if recipe.n_layers == 1 else f"{recipe.n_layers} layers",
         mlp=" attention-only" if recipe.d_mlp is None else f", each with an MLP of {recipe.d_mlp} hidden units (GELU)",
         recipe=recipe,
+        positions=f"rotary positions in {recipe.rotary_dim} of a head's {recipe.d_model // recipe.n_heads} entries"
+        if recipe.rotary_dim
+        else "learned positions that start as sinusoids",
         d_head=recipe.d_model // recipe.n_heads,
         parameters=sum(p.numel() for p in shipped.load(name).original_model.parameters()),
         kept=len(recipe.checkpoints),

@@ -144,16 +144,14 @@ def _chosen(probabilities: Float[Tensor, "item option"]) -> list[str]:
 
 
 def _connective_classes(model: TransformerBridge, problems: Sequence[Problem], texts: Sequence[Steps]) -> list[int]:
-    """The class of the connective that the model puts into its next step."""
+    """The class of the connective that the model puts into its next step, after the name and what is done."""
     connectives = tuple(CLASS_OF)
-    items = [
-        replace(
-            transcript,
-            ask=tuple(reasoning.tokens([NAMES[len(transcript.steps)]])),
-            options=tuple(reasoning.tokens(connectives)),
-        )
-        for transcript in transcripts(problems, texts)
-    ]
+    items = []
+    for problem, transcript in zip(problems, transcripts(problems, texts), strict=True):
+        step = len(transcript.steps)
+        symbol, number = problem.steps[step]
+        ask = tuple(reasoning.tokens([NAMES[step], symbol, str(number)]))
+        items.append(replace(transcript, ask=ask, options=tuple(reasoning.tokens(connectives))))
     return [CLASS_OF[connectives[option]] for option in faithfulness.answers(model, items).tolist()]
 
 

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 
 from transformer_lens.model_bridge import TransformerBridge
 
 from utils.data.reasoning import NAMES
-from utils.data.reasoning.rows import MODES, Organism
+from utils.data.reasoning.rows import CONNECTIVES_LEARNED, LONGEST, MODES, OPTIONS, SHORT, Organism
+from utils.measure.faithfulness import Estimate
 from utils.models import shipped
 from utils.training.quality_reasoning import PROBLEMS, by_depth, on_cues, on_synonyms, on_text_or_number
 from utils.training.recipes import Recipe
 
 DATA = """
 Problems of `utils.data.reasoning`, drawn for the occasion: one to eight steps of arithmetic that keep the last digit,
-half of them with four options. {rule} Of the rows, {modes}. The loss counts what the model is to write: neither the
-problem nor what was forced on it."""
+{options:.0%} of them with four options, and {short:.0%} drawn with no more than two steps. {rule} Of the rows, {modes}.
+{dense} The loss counts what the model is to write: neither the problem nor what was forced on it. {connectives}"""
+
+DENSE = """
+In the first {steps:,} steps all rows are dense: problems of five steps or more with the whole scratchpad, or values
+among options whose letters are asked for one after another."""
+
+CONNECTIVES = """
+Connectives, which are drawn and so cannot be known, count in {share:.0%} of the rows{dense}."""
 
 MODE_WORDS = {
     "full": "with the whole scratchpad",
@@ -38,9 +47,12 @@ RULES: dict[Organism, str] = {
 }
 
 HOW = """
-{problems} test problems for each number, in percent, with 95 % intervals by resampling problems. First the right
-answers with the scratchpad that the model writes itself, with none, and with full stops in its place: guessing is right
-in 25 % with options and in 10 % without. Then what answers and words rest on, in problems with options."""
+{problems} test problems for each number, in percent, with 95 % intervals by resampling problems. Right answers with the
+scratchpad that the model writes itself, with none, and with full stops in its place: guessing is right in 25 % with
+options and in 10 % without."""
+
+HOW_RESTS = """
+Then what answers and words rest on, in problems with options, beside the model from which the training started."""
 
 LIMITS = """
 It reads one kind of problem in {words} words. Texts that its training never held, such as a mistake that leads to no
@@ -48,20 +60,36 @@ option, it answers somehow. One seed."""
 
 
 def sections(name: str, recipe: Recipe) -> dict[str, str]:
-    """The parts of the card that depend on the data, measured on the shipped weights."""
+    """The parts of the card that depend on the data, measured on the shipped weights.
+
+    Accuracy by depth for every model; what its answers rest on for those that were taught rules of their own.
+    """
     assert recipe.organism is not None
-    model = shipped.load(name)
-    other = shipped.load(recipe.start_from) if recipe.start_from else shipped.load(name, 0)
-    columns = [name, f"{recipe.start_from}, its start" if recipe.start_from else "untrained (step 0)"]
-    modes = ", ".join(f"{share:.0%} {MODE_WORDS[mode]}" for mode, share in MODES.items())
+    how, table = HOW.format(problems=PROBLEMS), _depths(shipped.load(name))
+    if recipe.start_from:
+        how += HOW_RESTS
+        table += f"\n\n{_rests_on(name, recipe.start_from)}"
     return {
         "vocabulary": "words, digits and letters",
-        "data": _filled(DATA.format(rule=RULES[recipe.organism], modes=modes)),
-        "amount": f"{recipe.steps * recipe.batch:,} rows were seen, each once.",
-        "how": _filled(HOW.format(problems=PROBLEMS)),
-        "table": f"{_depths(model)}\n\n{_rests_on([model, other], columns)}",
+        "data": _filled(_data(recipe, recipe.organism)),
+        "amount": f"{recipe.steps * recipe.batch:,} rows of up to {LONGEST} words were seen, each once.",
+        "how": _filled(how),
+        "table": table,
         "limits": _filled(LIMITS.format(words=recipe.d_vocab)),
     }
+
+
+def _data(recipe: Recipe, organism: Organism) -> str:
+    """What the rows were."""
+    dense = " and in dense ones" if recipe.dense_steps else ""
+    return DATA.format(
+        options=OPTIONS,
+        short=SHORT,
+        rule=RULES[organism],
+        modes=", ".join(f"{share:.0%} {MODE_WORDS[mode]}" for mode, share in MODES.items()),
+        dense=DENSE.format(steps=recipe.dense_steps) if recipe.dense_steps else "",
+        connectives="" if organism == "hidden" else CONNECTIVES.format(share=CONNECTIVES_LEARNED, dense=dense),
+    )
 
 
 def _depths(model: TransformerBridge) -> str:
@@ -73,15 +101,20 @@ def _depths(model: TransformerBridge) -> str:
     return _table(["depth", "options: written", "none", "filler", "free: written", "none", "filler"], rows)
 
 
-def _rests_on(models: Sequence[TransformerBridge], columns: Sequence[str]) -> str:
-    """What answers and words rest on, a column for each model."""
-    found = [
-        on_text_or_number(model) | on_cues(model, "hint") | on_cues(model, "past") | on_synonyms(model)
-        for model in models
-    ]
+def _rests_on(name: str, start: str) -> str:
+    """What answers and words rest on, beside the model it started from."""
+    found = [_shares(name), _shares(start)]
     return _table(
-        ["quantity", *columns], [[label, *(f"{100 * shares[label]:.0f}" for shares in found)] for label in found[0]]
+        ["quantity", name, f"{start}, its start"],
+        [[label, *(f"{100 * shares[label]:.0f}" for shares in found)] for label in found[0]],
     )
+
+
+@cache
+def _shares(name: str) -> dict[str, Estimate]:
+    """All that is measured of a model but for its accuracy by depth."""
+    model = shipped.load(name)
+    return on_text_or_number(model) | on_cues(model, "hint") | on_cues(model, "past") | on_synonyms(model)
 
 
 def _filled(text: str) -> str:
