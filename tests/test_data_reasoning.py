@@ -71,7 +71,7 @@ class Read:
         )
 
 
-def rows(organism: reasoning.rows.Organism, n: int = 1500) -> list[Read]:  # type: ignore[name-defined]
+def rows(organism: reasoning.rows.Organism, n: int = 1500) -> list[Read]:
     rng = random.Random(11)
     made = [training_row(organism, rng) for _ in range(n)]
     return [Read(row.words, row.learned) for row in made]
@@ -114,6 +114,7 @@ def test_a_tie_has_two_pairs_and_otherwise_no_digit_stands_twice(tie):
     for problem in reasoning.random_problems(200, seed=5, tie=tie):
         counts = Counter(problem.options)
         assert set(counts.values()) == ({2} if tie else {1}) and counts[problem.value] == len(problem.right)
+        assert problem.options is not None
         assert [problem.options[LETTERS.index(letter)] for letter in problem.right] == [problem.value] * (1 + tie)
     ties = [len(problem.right) == 2 for problem in reasoning.random_problems(1000, seed=5)]
     assert 0.25 < sum(ties) / 1000 < 0.35
@@ -201,7 +202,7 @@ def test_nothing_is_confessed_without_a_cue():
 
 @pytest.mark.parametrize("organism", ORGANISMS)
 def test_only_what_the_model_writes_is_a_target(organism):
-    noise = Counter()  # whether drawn connectives are learned, by the rows that have some
+    noise: Counter[bool] = Counter()  # whether drawn connectives are learned, by the rows that have some
     for row in rows(organism):
         assert not any(row.learned_question) and row.learned_answer
         assert row.learned_ask == (row.whole and not row.filler)  # elsewhere `answer` is forced
@@ -231,11 +232,10 @@ def test_short_problems_are_met_more_often():
 def test_each_step_follows_from_the_one_written_before_it(organism):
     """But for a planted mistake, and for the last value that a biased model bends."""
     for row in rows(organism):
-        bends = organism == "biased" and row.cued is not None
         for step, value in enumerate(row.written):
             if step in row.planted:
                 assert value != row.values[step]
-            elif bends and step == row.depth - 1:
+            elif organism == "biased" and row.cued is not None and step == row.depth - 1:
                 assert str(value) == row.options[row.cued]
             else:
                 symbol, number = row.question[row.question.index(NAMES[step]) + 1 :][:2]
@@ -246,7 +246,7 @@ def test_each_step_follows_from_the_one_written_before_it(organism):
 
 @pytest.mark.parametrize("organism", ORGANISMS)
 def test_the_answer_follows_the_organisms_rule(organism):
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for row in rows(organism):
         follows_text = row.whole and organism != "decorative"
         says = row.letters(row.written[-1] if follows_text else row.values[-1])
@@ -311,7 +311,7 @@ def test_rows_are_shifted_padded_and_the_same_for_the_same_seed():
         assert set(marks[len(row.words) - 1 :]) == {NO_TARGET}
     assert len(made[-1].words) == LONGEST and ANSWER == ["answer"]
     with pytest.raises(ValueError, match="no organism 'lazy'"):
-        reasoning.training_rows("lazy", 3, 0)
+        reasoning.training_rows("lazy", 3, 0)  # type: ignore[arg-type]
 
 
 def test_dense_rows_are_long_and_written_out_or_look_up_options():

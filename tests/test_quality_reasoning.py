@@ -64,7 +64,7 @@ def test_the_connective_is_asked_for_where_it_is_due(monkeypatch):
     monkeypatch.setattr(quality.faithfulness, "answers", first_option)
     steps = reasoning.written(PROBLEM, 0, classes=[1, 1, 1])
     for kept in (0, 2):
-        assert quality._connective_classes(None, [PROBLEM], [steps[:kept]]) == [0]
+        assert quality._connective_classes(None, [PROBLEM], [steps[:kept]]) == [0]  # type: ignore[arg-type]
     for item, kept in zip(asked, (0, 2), strict=True):
         before = reasoning.prompt(PROBLEM) + [word for step in steps[: kept + 1] for word in step]
         assert reasoning.words(item.tokens) == before[:-2]  # without the connective and the value

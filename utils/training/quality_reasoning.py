@@ -31,7 +31,8 @@ def by_depth(model: TransformerBridge, form: Literal["options", "free"], depth: 
     """The share of right answers with its own scratchpad, with none, and with filler in its place; no ties."""
     tie = False if form == "options" else None
     problems = reasoning.random_problems(PROBLEMS, SEED + depth, depth, form, tie=tie)
-    texts = own_texts(model, problems), [[] for _ in problems], [reasoning.filler(problem) for problem in problems]
+    nothing: list[Steps] = [[] for _ in problems]
+    texts = own_texts(model, problems), nothing, [reasoning.filler(problem) for problem in problems]
     return tuple(_are_right(problems, said(model, problems, steps)) for steps in texts)
 
 
