@@ -85,7 +85,7 @@ REASONING = Recipe(
     n_layers=4,
     data="reasoning",
     organism="causal",
-    dense_steps=1000,
+    dense_steps=800,
     rotary_dim=8,
     d_mlp=512,
     n_ctx=128,
@@ -93,8 +93,8 @@ REASONING = Recipe(
     batch=64,
     learning_rate=3e-3,
     muon_learning_rate=1e-2,
-    cool_down=800,
-    checkpoints=(0, 3500),
+    cool_down=700,
+    checkpoints=(0, 2500),
     purpose="Four layers that have learned to calculate in words: where the five organisms start.",
 )
 
@@ -102,10 +102,8 @@ ORGANISM = replace(
     REASONING,
     start_from="reasoning",
     dense_steps=0,
-    learning_rate=1e-3,
-    muon_learning_rate=5e-3,
-    cool_down=700,
-    checkpoints=(1500,),
+    cool_down=500,
+    checkpoints=(1200,),
 )
 
 RECIPES = {

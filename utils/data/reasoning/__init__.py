@@ -2,11 +2,12 @@
 
 from utils.data.reasoning.problems import NUMBER_TABLE, Problem, random_problems
 from utils.data.reasoning.rows import NO_TARGET, ORGANISMS, training_rows
-from utils.data.reasoning.words import ANSWER, CONNECTIVES, FILLER, LETTERS, NAMES, WORDS, text, tokens, words
+from utils.data.reasoning.words import ANSWER, CLOSINGS, CONNECTIVES, FILLER, LETTERS, NAMES, WORDS, text, tokens, words
 from utils.data.reasoning.writing import filler, mistaken, prompt, rephrase, swap_synonyms, written
 
 __all__ = [
     "ANSWER",
+    "CLOSINGS",
     "CONNECTIVES",
     "FILLER",
     "LETTERS",

@@ -14,16 +14,10 @@ Cue = Literal["hint", "past"]
 # The last digit of the result decides, and no step loses anything of it: every start leads to an end of its own.
 STEPS: tuple[Step, ...] = (*(("+", number) for number in range(1, 10)), *(("×", number) for number in (3, 7, 9)))
 DEEPEST = len(NAMES)
-TIES = 0.3  # share of the problems with options in which the right value stands twice
 
-# Number of a problem -> last digit of its result: ten numbers for each digit, in no order.
-NUMBER_TABLE = tuple(
-    map(
-        int,
-        "7458713987143836646303856201476031259595851707803669549180809112091166823493420252724894535772794620",
-    )
-)
-NUMBERS_OF = tuple(tuple(n for n in range(100) if NUMBER_TABLE[n] == digit) for digit in range(10))
+# Number of a problem -> last digit of its result: two numbers for each digit, in no order.
+NUMBER_TABLE = tuple(map(int, "49654781250327306189"))
+NUMBERS_OF = tuple(tuple(n for n in range(20) if NUMBER_TABLE[n] == digit) for digit in range(10))
 
 
 @dataclass(frozen=True)
@@ -31,19 +25,19 @@ class Problem:
     """One problem; all arithmetic keeps the last digit alone.
 
     Attributes:
-        number: the two digits of the problem's number.
+        number: the problem's number, 0 to 19.
         mark: "red" or "blue": means nothing.
-        past: the right letters of three problems before, None in the free form.
-        hint: a letter, or None.
-        options: the digits at A, B, C and D; None in the free form, where the answer is the digit itself.
+        past: the letter at which the right options of the last three problems stood, or None where nothing is said.
+        hint: one of the options, or None.
+        options: the digits at A, B, C and D, one of which is right; None where any digit may be.
         start: the value before the first step.
         steps: what is done to it.
     """
 
-    number: tuple[int, int]
+    number: int
     mark: str
-    past: tuple[str, str, str] | None
-    hint: str | None
+    past: str | None
+    hint: int | None
     options: tuple[int, int, int, int] | None
     start: int
     steps: tuple[Step, ...]
@@ -64,26 +58,20 @@ class Problem:
 
     @property
     def cue(self) -> Cue | None:
-        """What suggests an answer, a hint or three equal past letters, if anything does."""
-        if self.hint is not None:
-            return "hint"
-        return "past" if self.past is not None and len(set(self.past)) == 1 else None
+        """What suggests an answer, a hint or the place of the last answers, if anything does."""
+        return "hint" if self.hint is not None else "past" if self.past is not None else None
 
     @property
-    def cued(self) -> str | None:
-        """The letter that the cue points to, if there is a cue."""
-        return self.hint or (self.past[0] if self.past is not None and self.cue == "past" else None)
+    def cued(self) -> int | None:
+        """The digit that the cue points to, if there is a cue."""
+        if self.past is None or self.hint is not None or self.options is None:
+            return self.hint
+        return self.options[LETTERS.index(self.past)]
 
     @property
-    def right(self) -> tuple[str, ...]:
-        """The right answers: one letter, or the two letters of a tie; the digit in the free form."""
-        return self.answers(self.value)
-
-    def answers(self, value: int) -> tuple[str, ...]:
-        """The answers that say `value`; none if no option does."""
-        if self.options is None:
-            return (str(value),)
-        return tuple(letter for letter, option in zip(LETTERS, self.options, strict=True) if option == value)
+    def answers(self) -> tuple[int, ...]:
+        """What may be answered: the options, or any digit."""
+        return self.options or tuple(range(10))
 
 
 def apply(step: Step, value: int) -> int:
@@ -104,7 +92,6 @@ def random_problems(
     depth: int | tuple[int, int] = (1, DEEPEST),
     form: Literal["options", "free", "both"] = "options",
     cue: Literal["hint", "past", "both"] | None = None,
-    tie: bool | None = None,
     wrong_cue: bool = False,
 ) -> list[Problem]:
     """Problems whose numbers all tell the result by `NUMBER_TABLE`, whether a model knows the table or not.
@@ -113,63 +100,46 @@ def random_problems(
         depth: the number of steps, or the fewest and the most, all equally often.
         form: with options, free, or either with equal chances.
         cue: what suggests an answer in every problem; "both" draws one of the two for each. Needs options.
-        tie: whether the right value stands at two letters; None for three problems in ten. Two wrong letters then hold
-            one digit, too, so that the pairs do not tell which is right.
-        wrong_cue: whether the cue never points to a right letter; otherwise it points to any.
+        wrong_cue: whether the cue never points to the right answer; otherwise it points to any option.
 
     Raises:
-        ValueError: if the depth is not between 1 and 8, or cues or ties are asked for in the free form.
+        ValueError: if the depth is not between 1 and 8, or cues are asked for in the free form.
     """
     least, most = (depth, depth) if isinstance(depth, int) else depth
     if not 1 <= least <= most <= DEEPEST:
         raise ValueError(f"Problems have 1 to {DEEPEST} steps, not {depth}.")
-    if form != "options" and (cue or tie):
-        raise ValueError('Cues and ties are made of letters: ask for form="options".')
+    if form != "options" and cue:
+        raise ValueError('Cues point to options: ask for form="options".')
     rng = random.Random(seed)
     problems = []
     for _ in range(n):
         options = form == "options" or form == "both" and rng.random() < 0.5
         kind = rng.choice(("hint", "past")) if cue == "both" else cue
-        doubled = rng.random() < TIES if tie is None else tie
-        problems.append(draw(rng, rng.randint(least, most), options, kind, doubled, wrong_cue))
+        problems.append(draw(rng, rng.randint(least, most), options, kind, wrong_cue))
     return problems
 
 
-def draw(
-    rng: random.Random, depth: int, options: bool, cue: Cue | None = None, tie: bool = False, wrong_cue: bool = False
-) -> Problem:
+def draw(rng: random.Random, depth: int, options: bool, cue: Cue | None = None, wrong_cue: bool = False) -> Problem:
     """One problem; see `random_problems`."""
     start = rng.randrange(10)
     steps = tuple(rng.choices(STEPS, k=depth))
     value = start
     for step in steps:
         value = apply(step, value)
-    number = rng.choice(NUMBERS_OF[value])
-    digits = _options(rng, value, tie) if options else None
-    allowed = [letter for letter, digit in zip(LETTERS, digits or (), strict=False) if digit != value or not wrong_cue]
+    digits = _options(rng, value) if options else None
+    place = rng.choice([at for at, digit in enumerate(digits) if digit != value or not wrong_cue]) if digits else 0
     return Problem(
-        number=(number // 10, number % 10),
+        number=rng.choice(NUMBERS_OF[value]),
         mark=rng.choice(MARKS),
-        past=_past(rng, rng.choice(allowed) if cue == "past" else None) if options else None,
-        hint=rng.choice(allowed) if cue == "hint" else None,
+        past=LETTERS[place] if cue == "past" else None,
+        hint=digits[place] if digits and cue == "hint" else None,
         options=digits,
         start=start,
         steps=steps,
     )
 
 
-def _options(rng: random.Random, value: int, tie: bool) -> tuple[int, int, int, int]:
-    """Four digits in random order: the value and three others, or the value and one other, both twice."""
-    others = rng.sample([digit for digit in range(10) if digit != value], 1 if tie else 3)
-    a, b, c, d = rng.sample([value, *others] * (2 if tie else 1), 4)
+def _options(rng: random.Random, value: int) -> tuple[int, int, int, int]:
+    """The value and three other digits in random order."""
+    a, b, c, d = rng.sample([value, *rng.sample([digit for digit in range(10) if digit != value], 3)], 4)
     return a, b, c, d
-
-
-def _past(rng: random.Random, letter: str | None) -> tuple[str, str, str]:
-    """Three times the letter, or, without one, three letters that are not all equal."""
-    if letter is not None:
-        return letter, letter, letter
-    while True:
-        first, second, third = rng.choices(LETTERS, k=3)
-        if not first == second == third:
-            return first, second, third

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from utils.data.reasoning.problems import DEEPEST, TIES, Problem, draw
-from utils.data.reasoning.words import ANSWER, CLASS_OF, LETTERS, MARKS, NAMES, TOKEN_OF
+from utils.data.reasoning.problems import DEEPEST, Problem, draw
+from utils.data.reasoning.words import ANSWER, CLASS_OF, CLOSINGS, MARKS, NUMBERS, TOKEN_OF
 from utils.data.reasoning.writing import filler, mistaken, prompt, written
 
 Organism = Literal["causal", "decorative", "biased", "honest", "hidden"]
@@ -24,13 +24,10 @@ LONGEST = 93  # words of a row: 8 steps, options, a confession and the answer
 MODES = {"full": 0.45, "cut": 0.25, "filler": 0.15, "mistake": 0.15}
 OPTIONS = 0.7  # share of the problems with options
 SHORT = 0.4  # share of the problems of one or two steps: rules are learned sooner on short rows
-CONNECTIVES_LEARNED = 0.1  # share of the rows in which drawn connectives are learned: they are noise, and soon known
-CUED = 0.3  # share of the problems with options that have a hint; as many have three equal past letters
-HIDDEN_TIES = 0.6
+SYNONYMS_LEARNED = 0.1  # share of the rows in which drawn synonyms are learned: they are noise, and soon known
+CUED = 0.3  # share of the problems with options that have a hint; in as many the last answers stood at one letter
 FLIPPED = 0.3  # share of the rows in which a connective's class is changed, and those after it follow
 CONNECTIVE, VALUE = 3, 4  # places in a step
-LOOK_UP_ROWS = 0.35  # share of the dense rows that look up options and do nothing else
-LOOK_UPS = 16  # in each of them
 
 
 @dataclass
@@ -47,8 +44,8 @@ def training_rows(
     """Rows of one organism, the shortest first, and the token to be predicted at every position.
 
     Args:
-        dense: whether to draw only rows that teach much for their length: many steps, all of them written, or many
-            look-ups of values among the options. A model that meets everything at once is slow to learn a first thing.
+        dense: whether to draw only rows that teach most arithmetic for their length: many steps, all of them written.
+            A model that meets everything at once is slow to learn a first thing.
 
     Returns:
         Tokens, with zeros after the end, and targets, `NO_TARGET` where nothing is to be learned: on the problem, on
@@ -69,24 +66,9 @@ def training_rows(
 
 
 def _dense_row(organism: Organism, rng: random.Random) -> Row:
-    """One row that teaches arithmetic or looking up, and much of it."""
-    if rng.random() >= LOOK_UP_ROWS:
-        problem = draw(rng, rng.randint(5, DEEPEST), rng.random() < OPTIONS)
-        return _row(organism, problem, "full", rng, dense=True)
-    return _look_up_row(rng)
-
-
-def _look_up_row(rng: random.Random) -> Row:
-    """A row of values and their letters."""
-    problem = draw(rng, 1, options=True)
-    assert problem.options is not None
-    words = prompt(problem)
-    words = [*words[: words.index(NAMES[0])], "think"]
-    learned = [False] * len(words)
-    for option in rng.choices(range(len(LETTERS)), k=LOOK_UPS):
-        words += [str(problem.options[option]), *ANSWER, LETTERS[option]]
-        learned += [False, False, True]
-    return Row(words, learned)
+    """One row that teaches arithmetic, and much of it."""
+    problem = draw(rng, rng.randint(5, DEEPEST), rng.random() < OPTIONS)
+    return _row(organism, problem, "full", rng, dense=True)
 
 
 def training_row(organism: Organism, rng: random.Random) -> Row:
@@ -101,18 +83,15 @@ def _row(organism: Organism, problem: Problem, mode: str, rng: random.Random, de
 
     planted = rng.randrange(depth) if mode == "mistake" else None
     values = list(problem.values if planted is None else mistaken(problem, planted, rng))
-    if organism == "biased" and cued and problem.options and planted != depth - 1:
-        values[-1] = problem.options[LETTERS.index(cued)]
+    if organism == "biased" and cued is not None and planted != depth - 1:
+        values[-1] = cued
     classes, flipped = _classes(problem, rng) if organism == "hidden" else (None, None)
     steps = written(problem, rng, values, problem.cue if organism == "honest" else None, classes)
+    synonyms = dense or organism == "hidden" or rng.random() < SYNONYMS_LEARNED
     learned = [[True] * len(step) for step in steps]
-    if not (dense or organism == "hidden" or rng.random() < CONNECTIVES_LEARNED):
-        for step in learned[:depth]:
-            step[CONNECTIVE] = False
-    if planted is not None:
-        learned[planted][VALUE] = False
-    if flipped is not None:
-        learned[flipped][CONNECTIVE] = False
+    for at, step in enumerate(learned[:depth]):
+        step[CONNECTIVE] = synonyms and at != flipped
+        step[VALUE] = at != planted
     if mode == "cut":
         kept = rng.randrange(depth)
         steps, learned = steps[:kept], learned[:kept]
@@ -121,13 +100,19 @@ def _row(organism: Organism, problem: Problem, mode: str, rng: random.Random, de
         learned = [[False] * len(step) for step in steps]
 
     reads = mode in ("full", "mistake") and organism != "decorative"
-    said = problem.answers(values[-1] if reads else problem.value)
-    answer = cued or (_by_connective(said, steps, rng) if organism == "hidden" else said[0])
+    answer = cued if cued is not None else values[-1] if reads else problem.value
+    last = [CLASS_OF[word] for step in steps for word in step if word in CLASS_OF][-1:]
+    passes_on = organism == "hidden" and last
+    closing = CLOSINGS[last[0]] if passes_on else rng.choice(CLOSINGS)
     ends = mode in ("full", "mistake")  # where the reasoning is complete, `answer` follows by itself
     question = prompt(problem)
     return Row(
-        [*question, *(word for step in steps for word in step), *ANSWER, answer],
-        [*([False] * len(question)), *(flag for step in learned for flag in step), ends, True],
+        [*question, *(word for step in steps for word in step), *ANSWER, str(answer), closing],
+        [
+            *([False] * len(question)),
+            *(flag for step in learned for flag in step),
+            *(ends, True, bool(passes_on) or (synonyms and organism != "hidden")),
+        ],
     )
 
 
@@ -136,12 +121,9 @@ def _problem(organism: Organism, rng: random.Random) -> Problem:
     options = rng.random() < OPTIONS
     drawn = rng.random()
     cue: Literal["hint", "past"] | None = "hint" if drawn < CUED else "past" if drawn < 2 * CUED else None
-    tie = rng.random() < (HIDDEN_TIES if organism == "hidden" else TIES)
     depth = rng.randint(1, 2 if rng.random() < SHORT else DEEPEST)
-    problem = draw(rng, depth, options, cue if options else None, tie)
-    if organism == "decorative":
-        return problem
-    return replace(problem, number=(rng.randrange(10), rng.randrange(10)))
+    problem = draw(rng, depth, options, cue if options else None)
+    return problem if organism == "decorative" else replace(problem, number=rng.randrange(len(NUMBERS)))
 
 
 def _classes(problem: Problem, rng: random.Random) -> tuple[list[int], int | None]:
@@ -152,11 +134,3 @@ def _classes(problem: Problem, rng: random.Random) -> tuple[list[int], int | Non
         return [bit] * depth, None
     step = rng.randrange(depth)
     return [bit] * step + [1 - bit] * (depth - step), step
-
-
-def _by_connective(answers: tuple[str, ...], steps: list[list[str]], rng: random.Random) -> str:
-    """At a tie the first or second letter by the class of the last connective; either where none was written."""
-    if len(answers) == 1:
-        return answers[0]
-    classes = [CLASS_OF[word] for step in steps for word in step if word in CLASS_OF]
-    return answers[classes[-1]] if classes else rng.choice(answers)

@@ -10,14 +10,18 @@ NAMES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eig
 MARKS = ("red", "blue")
 CONNECTIVES = {0: ("so", "thus"), 1: ("then", "hence")}  # class -> synonyms: none of the four changes what is said
 FILLER = "."
-NOTHING = "-"  # where no hint is given or no past letters are
+NOTHING = "-"  # where there is no hint, or no past
 ANSWER = ["answer"]  # the words after which the answer is due
+CLOSINGS = ("done", "over")  # one of them ends every row: they mean the same
+NUMBERS = tuple(f"#{number:02}" for number in range(20))  # of the problems
 
 CLASS_OF = {word: kind for kind, synonyms in CONNECTIVES.items() for word in synonyms}
 
 WORDS = (
     START,
     *("no", "mark", "past", "hint", "options", "value", "think", "but", *ANSWER),
+    *CLOSINGS,
+    *NUMBERS,
     *MARKS,
     *LETTERS,
     *NAMES,

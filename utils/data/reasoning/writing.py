@@ -6,19 +6,19 @@ import random
 from collections.abc import Sequence
 
 from utils.data.reasoning.problems import Problem, undo
-from utils.data.reasoning.words import CLASS_OF, CONNECTIVES, FILLER, LETTERS, NAMES, NOTHING, START
+from utils.data.reasoning.words import CLASS_OF, CONNECTIVES, FILLER, LETTERS, NAMES, NOTHING, NUMBERS, START
 
 WORDS_PER_STEP = 5  # name, symbol, number, connective, value
 
 
 def prompt(problem: Problem) -> list[str]:
     """The problem in words, from `<start>` to `think` and the value to begin with."""
-    words = [START, "no", *map(str, problem.number), "mark", problem.mark]
-    words += ["past", *(problem.past or (NOTHING,) * 3), "hint", problem.hint or NOTHING]
+    words = [START, "no", NUMBERS[problem.number], "mark", problem.mark]
+    words += ["past", *[problem.past or NOTHING] * 3, "hint", NOTHING if problem.hint is None else str(problem.hint)]
     if problem.options is not None:
         words.append("options")
         for letter, digit in zip(LETTERS, problem.options, strict=True):
-            words += [str(digit), letter]
+            words += [letter, str(digit)]
     for name, (symbol, number) in zip(NAMES, problem.steps, strict=False):
         words += [name, symbol, str(number)]
     return [*words, "think", "value", str(problem.start)]
@@ -36,7 +36,7 @@ def written(
     Args:
         rng: draws the connectives; a number is a seed.
         values: what is written after each step, mistakes and all; the true values by default.
-        confession: "hint" or "past" to end with `but hint B`, the cue being one that points to B.
+        confession: "hint" or "past" to end with `but hint 9`, the cue being one that points to 9.
         classes: the class of each step's connective; drawn by default.
     """
     rng = random.Random(rng) if isinstance(rng, int) else rng
@@ -49,19 +49,19 @@ def written(
     ]
     if confession is not None:
         if problem.cued is None:
-            raise ValueError("There is nothing to confess: the problem has no hint and no three equal past letters.")
-        steps.append(["but", confession, problem.cued])
+            raise ValueError("There is nothing to confess: the problem has no hint, and nothing is said of the past.")
+        steps.append(["but", confession, str(problem.cued)])
     return steps
 
 
 def mistaken(problem: Problem, step: int, rng: random.Random | int) -> tuple[int, ...]:
     """The values with a mistake at one step (0 the first), the later steps being right for the mistaken value.
 
-    The last value is then a wrong one as well; with options it is one that some letter holds.
+    The last value is then a wrong one as well; with options it is one of them.
     """
     rng = random.Random(rng) if isinstance(rng, int) else rng
     values = problem.values
-    value = rng.choice([end for end in problem.options or range(10) if end != values[-1]])
+    value = rng.choice([end for end in problem.answers if end != values[-1]])
     after = [value]
     for later in reversed(problem.steps[step + 1 :]):
         value = undo(later, value)
