@@ -37,7 +37,8 @@ SMALL: dict[str, Any] = {
     "d_mlp": 40,
     "act_fn": "gelu",
     "normalization_type": "LN",
-    "positional_embedding_type": "standard",
+    "positional_embedding_type": "rotary",
+    "rotary_dim": 4,
     "seed": 0,
 }
 DEEP, CUED, TIED = (
@@ -109,7 +110,7 @@ def words_of(steps: Sequence[Sequence[str]]) -> list[str]:
 
 def state_of(problem: Problem, **more: str) -> dict[str, str]:
     """The lab's state that shows a problem."""
-    return {"problem": " ".join(reasoning.prompt(problem)[1:-1]), **more}
+    return {"problem": " ".join(reasoning.prompt(problem)[1:]), **more}
 
 
 def transcript(problem: Problem, words: Sequence[str]) -> Transcript:
@@ -247,7 +248,7 @@ def test_swapped_keys_and_values_are_pythons(opened: Any, made: Path, name: str,
     assert [word for word, *_ in shown] == words
     theirs = [other[0] if other and other[0] else word for word, *other in shown]
     assert (theirs == words) == (says == "same")
-    donor = replace_prompt(transcript(problem, theirs), f"<start> {said} think".split())
+    donor = replace_prompt(transcript(problem, theirs), f"<start> {said}".split())
     model, one = load("causal"), transcript(problem, words)
     expected = swap_keys_values(model, [one], [donor], lambda t: [len(t.prompt) + at for at in places])[0]
     bars = bars_on(tab, "Answers with the swapped memory")
@@ -303,8 +304,19 @@ def test_a_changed_problem_leaves_the_scratchpad_as_it_was(opened: Any, made: Pa
     tab = opened(**state_of(CUED))
     own = words_on(tab, "Scratchpad")
     prompt = reasoning.prompt(CUED)
-    line = {"Problem": 0, "Options": prompt.index("options"), "Steps": prompt.index("value")}
-    for name, place, word in (("Problem", 3, "8"), ("Problem", 5, "blue"), ("Options", 3, "1"), ("Steps", 1, "4")):
+    line = {
+        "Problem": 0,
+        "Options": prompt.index("options"),
+        "Steps": prompt.index("first"),
+        "Start": prompt.index("think"),
+    }
+    for name, place, word in (
+        ("Problem", 3, "8"),
+        ("Problem", 5, "blue"),
+        ("Options", 3, "1"),
+        ("Steps", 2, "4"),
+        ("Start", 2, "4"),
+    ):
         if prompt[line[name] + place] == word:
             word = {"8": "7", "blue": "red", "1": "2", "4": "3"}[word]
         prompt[line[name] + place] = word
@@ -321,12 +333,12 @@ def test_a_changed_problem_leaves_the_scratchpad_as_it_was(opened: Any, made: Pa
 def test_a_factor_follows_when_a_sign_is_changed(opened: Any) -> None:
     problem = Problem((0, 0), "red", ("A", "B", "C"), None, (1, 2, 3, 4), 5, (("+", 5), ("×", 7)))
     tab = opened(**state_of(problem))
-    for at, key in ((3, "ArrowDown"), (6, "ArrowUp")):
+    for at, key in ((1, "ArrowDown"), (4, "ArrowUp")):
         row = tab.locator(".dtrs-lab-line", has=tab.get_by_text("Steps", exact=True))
         row.locator(".dtrs-lab-word").nth(at).locator("select").focus()
         tab.keyboard.press(key)
         settle(tab)
-    assert words_on(tab, "Steps")[2:8] == ["first", "×", "3", "second", "+", "7"]
+    assert words_on(tab, "Steps") == ["first", "×", "3", "second", "+", "7"]
 
 
 def test_tools_do_what_they_say(opened: Any, made: Path) -> None:
@@ -399,8 +411,8 @@ def test_a_new_problem_takes_the_edits_with_it(opened: Any) -> None:
     tab = opened(**state_of(DEEP, text="first so 2", seed="7", depth="3"))
     tab.get_by_role("button", name="Two right letters").click()
     settle(tab)
-    words = ["<start>", *words_on(tab, "Problem")[1:], *words_on(tab, "Options"), *words_on(tab, "Steps")]
-    assert words != reasoning.prompt(DEEP) and words[-1] == "think" and len(words) == 24 + 12
+    words = [word for line in ("Problem", "Options", "Steps", "Start") for word in words_on(tab, line)]
+    assert words[1:] != reasoning.prompt(DEEP)[1:] and words[-3:-1] == ["think", "value"] and len(words) == 24 + 12
     assert sum("right" in note for _, _, note in bars_on(tab)) == 2
     assert "was" not in str(bars_on(tab)) and "the model's own" in tab.inner_text(".dtrs-lab-text .dtrs-lab-note")
 
@@ -438,7 +450,7 @@ def test_nonsense_in_a_link_does_no_harm(opened: Any) -> None:
              "layer": "9", "head": "-1", "place": "much", "other": "NaN", "sight": "?", "says": ""}  # fmt: skip
     tab = opened(**state)
     assert not alert(tab) and not re.search("NaN|undefined|null|Infinity", tab.inner_text(".dtrs-lab-body"))
-    assert words_on(tab, "Steps")[-1] == "think"
+    assert words_on(tab, "Start")[:2] == ["think", "value"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

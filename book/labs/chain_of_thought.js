@@ -174,7 +174,7 @@ async function start(lab, thinkerFor) {
 
   function chosenProblem() {
     const stored = lab.state.get("problem");
-    return (stored && problems.problemOf(["<start>", ...stored.split(" "), "think"])) || given();
+    return (stored && problems.problemOf(["<start>", ...stored.split(" ")])) || given();
   }
 
   /** Another word in the place of one; what was written for the problem as it stood stays as it is. */
@@ -182,7 +182,7 @@ async function start(lab, thinkerFor) {
     const { words, problem } = shown;
     if (line === "Scratchpad") return change({ text: pad.textOf(words.with(at, word)) });
     const edited = problems.changed(problems.wordsOf(problem), linesOf(problem)[line] + at, word);
-    return change({ problem: edited.slice(1, -1).join(" "), text: pad.textOf(words) });
+    return change({ problem: edited.slice(1).join(" "), text: pad.textOf(words) });
   }
 
   async function rewrite(act) {
@@ -197,7 +197,7 @@ async function start(lab, thinkerFor) {
   function linesOf(problem) {
     const words = problems.wordsOf(problem);
     const options = problem.options ? { Options: words.indexOf("options") } : {};
-    return { Problem: 0, ...options, Steps: words.indexOf("value") };
+    return { Problem: 0, ...options, Steps: words.indexOf(problems.NAMES[0]), Start: words.indexOf("think") };
   }
 
   /* -- measuring -- */
@@ -345,8 +345,9 @@ function aboutWord(prompt, at) {
   const next = prompt[at + 1];
   if (problems.LETTERS.includes(next) && prompt.slice(0, at).includes("options")) return `Option ${next}`;
   if (at < 4) return `Number, digit ${at - 1}`;
+  const names = { value: "Start value", mark: "Mark", hint: "Hint" };
+  if (names[last]) return names[last];
   const step = prompt.slice(0, at).findLast((word) => problems.NAMES.includes(word));
   if (step) return `${step} step, ${problems.NAMES.includes(last) ? "sign" : "number"}`;
-  const names = { value: "Start value", mark: "Mark", hint: "Hint" };
-  return names[last] ?? `Past answer ${at - prompt.indexOf("past")}`;
+  return `Past answer ${at - prompt.indexOf("past")}`;
 }

@@ -23,11 +23,13 @@ const BEGINNING = "<start>"; // the tokenizer has another name for it
  */
 export function thinkerOf(handle) {
   const { tokenizer, config } = handle;
-  const patterns = Array.from({ length: config.n_layers }, (_, layer) => `blocks.${layer}.attn.hook_pattern`);
+  const inEachLayer = (hook) => Array.from({ length: config.n_layers }, (_, layer) => `blocks.${layer}.attn.${hook}`);
+  const patterns = inEachLayer("hook_pattern");
+  const stored = [...inEachLayer("hook_k"), ...inEachLayer("hook_v")]; // keys as they are before positions turn them
   const tokensOf = (words) => words.map((word) => (word === BEGINNING ? tokenizer.bos : tokenizer.encode(word)[0]));
   const wordsAt = (ids) => ids.map((id) => (id === tokenizer.bos ? BEGINNING : tokenizer.tokens([id])[0]));
   const [ask] = tokensOf([ASK]);
-  const read = { now: keeper(handle), other: keeper(handle) };
+  const read = keeper(handle);
   const written = new Map(); // problem in words -> scratchpad
 
   /** The words that the model writes for a problem after the beginning of a scratchpad, likeliest first. */
@@ -60,14 +62,15 @@ export function thinkerOf(handle) {
     const prompt = wordsOf(problem);
     const at = prompt.length + scratchpad.length;
     const tokens = tokensOf([...prompt, ...scratchpad]);
-    const past = await read.now(tokens);
+    const past = await read(tokens);
     const hidden = blind ? scratchpad.map((_, place) => prompt.length + place) : [];
     const hooks = hidden.length ? patterns.map((name) => ({ name, position: at, without: hidden })) : [];
     let from = at; // what comes before is not computed again
     if (instead?.places.length) {
       const places = instead.places.map((place) => prompt.length + place);
-      const donor = await read.other(tokensOf([...wordsOf(instead.problem), ...instead.scratchpad]));
-      hooks.push(...stored(donor, places));
+      const others = tokensOf([...wordsOf(instead.problem), ...instead.scratchpad]);
+      const { cache } = await handle.call("forward", { tokens: others, names: stored });
+      hooks.push(...stored.map((name) => ({ name, position: places, replace: rowsOf(cache[name], places) })));
       [from] = places;
     }
     const rest = [...tokens.slice(from), ask];
@@ -104,16 +107,10 @@ function keeper(handle) {
   };
 }
 
-/** Hooks that put the keys and values of another run in their places; learned positions have not turned its keys. */
-function stored({ length, layers }, position) {
-  const rowsOf = (data) => {
-    const width = data.length / length;
-    return Float32Array.from(position.flatMap((at) => Array.from(data.subarray(at * width, (at + 1) * width))));
-  };
-  return layers.flatMap(({ k, v }, layer) => [
-    { name: `blocks.${layer}.attn.hook_k`, position, replace: rowsOf(k) },
-    { name: `blocks.${layer}.attn.hook_v`, position, replace: rowsOf(v) },
-  ]);
+/** All numbers of an activation at some positions. */
+function rowsOf({ shape, data }, positions) {
+  const width = data.length / shape[0];
+  return Float32Array.from(positions.flatMap((at) => Array.from(data.subarray(at * width, (at + 1) * width))));
 }
 
 /** Probabilities among some tokens, and of all of them among all words. */

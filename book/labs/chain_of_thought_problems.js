@@ -53,12 +53,16 @@ export function tabled({ number: [tens, ones] }) {
   return Number(NUMBER_TABLE[10 * tens + ones]);
 }
 
-/** A problem in words, from `<start>` to `think`. @param {Problem} problem @returns {string[]} */
+/**
+ * A problem in words, from `<start>` to `think` and the value to begin with.
+ * @param {Problem} problem
+ * @returns {string[]}
+ */
 export function wordsOf({ number, mark, past, hint, options, start, steps }) {
   const words = ["<start>", "no", ...number, "mark", mark, "past", ...(past ?? Array(3).fill(NOTHING))];
   words.push("hint", hint ?? NOTHING);
   if (options) words.push("options", ...LETTERS.flatMap((letter, at) => [options[at], letter]));
-  words.push("value", start, ...steps.flatMap((step, at) => [NAMES[at], ...step]), "think");
+  words.push(...steps.flatMap((step, at) => [NAMES[at], ...step]), "think", "value", start);
   return words.map(String);
 }
 
@@ -71,16 +75,16 @@ export function problemOf(words) {
   const [, , tens, ones, , mark, , ...rest] = words;
   const [past, hint] = [rest.slice(0, 3), rest[4]];
   const free = rest[5] !== "options";
-  const body = rest.slice(free ? 5 : 14, -1);
-  const count = Math.floor((body.length - 2) / 3);
-  const steps = Array.from({ length: Math.max(0, count) }, (_, at) => body.slice(2 + 3 * at, 5 + 3 * at));
+  const body = rest.slice(free ? 5 : 14);
+  const count = body.length / 3 - 1; // the last three words are `think` and the start
+  const steps = Array.from({ length: Math.max(0, count) }, (_, at) => body.slice(3 * at, 3 * at + 3));
   const problem = {
     number: [Number(tens), Number(ones)],
     mark,
     past: free ? null : past,
     hint: hint === NOTHING ? null : hint,
     options: free ? null : LETTERS.map((_, at) => Number(rest[6 + 2 * at])),
-    start: Number(body[1]),
+    start: Number(words.at(-1)),
     steps: steps.map(([, symbol, number]) => [symbol, Number(number)]),
   };
   const known = (word, at) => !choicesOf(words, at) || choicesOf(words, at).includes(word);
@@ -96,13 +100,12 @@ export function problemOf(words) {
  */
 export function choicesOf(words, at) {
   const before = words.slice(0, at);
-  const [last] = before.slice(-1);
+  const last = before.at(-1);
   const free = !words.includes("options");
-  if (before.includes("value")) {
-    if (last === "value") return DIGITS;
-    if (NAMES.includes(last)) return ["+", "×"];
-    return { "+": DIGITS.slice(1), "×": FACTORS }[last] ?? null;
-  }
+  if (last === "value") return DIGITS;
+  if (NAMES.includes(last)) return ["+", "×"];
+  if (last === "+") return DIGITS.slice(1);
+  if (last === "×") return FACTORS;
   if (before.includes("options")) return LETTERS.includes(words[at + 1]) ? DIGITS : null;
   if (last === "hint") return free ? null : [NOTHING, ...LETTERS];
   if (last === "mark") return MARKS;

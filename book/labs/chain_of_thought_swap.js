@@ -91,7 +91,7 @@ export function swapPanel({ lab, update }) {
       ? `No word has changed; behind ${places.length} of ${words.length} words stands what a run on a problem with ` +
         `the result ${result} left there. The answer ${change}.`
       : "Nothing is written, so there is nothing to swap.";
-    const text = wordsOf(donor).slice(1, -1).join(" ");
+    const text = wordsOf(donor).slice(1).join(" ");
     const below = says.value === "own" ? " Below a word stands what the other run read in its place." : "";
     other.textContent = `The other run's problem: ${text}.${below}`;
   }
