@@ -63,7 +63,7 @@ class Recipe:
 
     def architecture(self) -> dict[str, Any]:
         """The arguments of the model's `TransformerBridgeConfig`."""
-        positions = {"positional_embedding_type": "standard" if self.rotary_dim is None else "rotary"}
+        positions: dict[str, Any] = {"positional_embedding_type": "standard" if self.rotary_dim is None else "rotary"}
         if self.rotary_dim is not None:
             positions["rotary_dim"] = self.rotary_dim
         mlp = {"attn_only": True} if self.d_mlp is None else {"d_mlp": self.d_mlp, "act_fn": "gelu"}
