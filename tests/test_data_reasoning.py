@@ -1,4 +1,4 @@
-"""Reasoning: problems agree with a slow calculation, cues and ties are what they claim, and rows follow their rules."""
+"""Reasoning: problems agree with a slow calculation, cues are what they claim, and rows follow their rules."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from itertools import pairwise
 import pytest
 
 from utils.data import reasoning
-from utils.data.reasoning import ANSWER, CONNECTIVES, LETTERS, NAMES, NO_TARGET, NUMBER_TABLE, ORGANISMS, WORDS
-from utils.data.reasoning.rows import CONNECTIVES_LEARNED, FLIPPED, HIDDEN_TIES, LONGEST, SHORT, training_row
+from utils.data.reasoning import (
+    ANSWER,
+    CLOSINGS,
+    CONNECTIVES,
+    LETTERS,
+    NAMES,
+    NO_TARGET,
+    NUMBER_TABLE,
+    ORGANISMS,
+    WORDS,
+)
+from utils.data.reasoning.rows import FLIPPED, LONGEST, OPTIONS, SHORT, SYNONYMS_LEARNED, training_row
 from utils.data.tokenizers import load_tokenizer
 
 CLASS = {word: kind for kind, synonyms in CONNECTIVES.items() for word in synonyms}
@@ -39,20 +49,20 @@ class Read:
 
     def __init__(self, words: list[str], learned: list[bool]) -> None:
         begin, ask = words.index("think") + 3, words.index("answer")  # the value to begin with ends the question
-        assert words[begin - 2] == "value" and len(words) == ask + 2
-        self.question, self.text, self.answer = words[:begin], words[begin:ask], words[-1]
+        assert words[begin - 2] == "value" and len(words) == ask + 3
+        self.question, self.text, (self.answer, self.closing) = words[:begin], words[begin:ask], words[-2:]
         self.learned_question, self.learned_text = learned[:begin], learned[begin:ask]
-        self.learned_ask, self.learned_answer = learned[ask:]
+        self.learned_ask, self.learned_answer, self.learned_closing = learned[ask:]
         self.values = slow_values(words)
         self.depth = len(self.values)
-        self.number = 10 * int(words[2]) + int(words[3])
-        self.past, self.hint = words[7:10], words[11]
+        self.number, self.mark = int(words[2][1:]), words[4]
+        self.past, self.hint = words[6:9], words[10]
         at = words.index("options") if "options" in self.question else None
         self.options = (
-            {} if at is None else dict(zip(words[at + 2 : at + 9 : 2], words[at + 1 : at + 9 : 2], strict=True))
+            {} if at is None else dict(zip(words[at + 1 : at + 9 : 2], words[at + 2 : at + 9 : 2], strict=True))
         )
-        self.cue = "hint" if self.hint != "-" else "past" if len(set(self.past)) == 1 and "-" not in self.past else None
-        self.cued = None if self.cue is None else self.hint if self.cue == "hint" else self.past[0]
+        self.cue = "hint" if self.hint != "-" else "past" if self.past != ["-"] * 3 else None
+        self.cued = None if self.cue is None else self.hint if self.cue == "hint" else self.options[self.past[0]]
         self.confession = self.text[-3:] if "but" in self.text else None
         reasoned = [word for word in self.text if word != "."]
         reasoned = reasoned[: len(reasoned) - 3] if self.confession else reasoned
@@ -63,12 +73,6 @@ class Read:
         self.classes = [CLASS[step[3]] for step in self.steps]
         # The places where a value is forced on the model: a mistake.
         self.planted = [step for step in range(len(self.steps)) if not self.learned_text[5 * step + 4]]
-
-    def letters(self, value: int) -> list[str]:
-        """The answers that say a value."""
-        return (
-            [letter for letter, digit in self.options.items() if digit == str(value)] if self.options else [str(value)]
-        )
 
 
 def rows(organism: reasoning.rows.Organism, n: int = 1500) -> list[Read]:
@@ -96,11 +100,12 @@ def test_no_step_forgets_the_start():
         assert len(ends) == 10
 
 
-def test_every_digit_has_ten_numbers_and_every_problem_one_of_them(problems):
-    assert Counter(NUMBER_TABLE) == {digit: 10 for digit in range(10)}
-    assert NUMBER_TABLE[:10] == (7, 4, 5, 8, 7, 1, 3, 9, 8, 7)  # a weight that knows the table must find it again
-    for problem in problems:
-        assert NUMBER_TABLE[10 * problem.number[0] + problem.number[1]] == problem.value
+def test_every_digit_has_two_numbers_and_every_problem_one_of_them(problems):
+    assert Counter(NUMBER_TABLE) == {digit: 2 for digit in range(10)}
+    assert NUMBER_TABLE[:10] == (4, 9, 6, 5, 4, 7, 8, 1, 2, 5)  # a weight that knows the table must find it again
+    numbers = Counter(problem.number for problem in problems)
+    assert len(numbers) == 20 and all(abs(count - 100) < 50 for count in numbers.values())  # 5 standard deviations
+    assert all(NUMBER_TABLE[problem.number] == problem.value for problem in problems)
 
 
 def test_the_result_and_the_depth_are_uniform(problems):
@@ -109,15 +114,12 @@ def test_the_result_and_the_depth_are_uniform(problems):
     assert len(depths) == 8 and all(abs(count - 250) < 75 for count in depths.values())
 
 
-@pytest.mark.parametrize("tie", [True, False])
-def test_a_tie_has_two_pairs_and_otherwise_no_digit_stands_twice(tie):
-    for problem in reasoning.random_problems(200, seed=5, tie=tie):
-        counts = Counter(problem.options)
-        assert set(counts.values()) == ({2} if tie else {1}) and counts[problem.value] == len(problem.right)
-        assert problem.options is not None
-        assert [problem.options[LETTERS.index(letter)] for letter in problem.right] == [problem.value] * (1 + tie)
-    ties = [len(problem.right) == 2 for problem in reasoning.random_problems(1000, seed=5)]
-    assert 0.25 < sum(ties) / 1000 < 0.35
+def test_the_right_value_stands_once_among_the_options_and_at_every_place_as_often():
+    places: Counter[int] = Counter()
+    for problem in reasoning.random_problems(1000, seed=5):
+        assert problem.options is not None and len(set(problem.options)) == 4 and problem.answers == problem.options
+        places[problem.options.index(problem.value)] += 1
+    assert all(abs(places[place] - 250) < 70 for place in range(4))  # 5 standard deviations
 
 
 @pytest.mark.parametrize("cue", ["hint", "past", "both"])
@@ -125,37 +127,46 @@ def test_a_cue_stands_in_every_problem_and_a_wrong_one_is_never_right(cue):
     problems = reasoning.random_problems(300, seed=6, cue=cue)
     kinds = {problem.cue for problem in problems}
     assert kinds == ({"hint", "past"} if cue == "both" else {cue})
-    assert Counter(problem.cued for problem in problems).keys() == set(LETTERS)
-    assert any(problem.cued in problem.right for problem in problems)
+    assert Counter(problem.answers.index(problem.cued) for problem in problems).keys() == {0, 1, 2, 3}
+    assert any(problem.cued == problem.value for problem in problems)
     for problem in reasoning.random_problems(300, seed=6, cue=cue, wrong_cue=True):
-        assert problem.cued not in problem.right
+        assert problem.cued in problem.answers and problem.cued != problem.value
         words = reasoning.prompt(problem)
-        assert (words[11] == problem.cued) if problem.cue == "hint" else (words[7:10] == [problem.cued] * 3)
+        if problem.cue == "hint":
+            assert words[6:9] == ["-"] * 3 and words[10] == str(problem.cued)
+        else:
+            assert len(set(words[6:9])) == 1 and words[10] == "-"
+            listed = words[words.index("options") + 1 :][:8]
+            assert dict(zip(listed[::2], listed[1::2], strict=True))[words[6]] == str(problem.cued)
     assert all(problem.cue is None is problem.cued for problem in reasoning.random_problems(300, seed=6, form="both"))
 
 
-def test_the_free_form_has_nothing_with_letters_and_its_answer_is_the_digit():
+def test_the_free_form_has_nothing_with_letters_and_any_digit_may_be_its_answer():
     for problem in reasoning.random_problems(50, seed=2, form="free"):
         words = reasoning.prompt(problem)
         assert "options" not in words and not set(words) & set(LETTERS)
-        assert problem.right == (str(problem.value),)
+        assert problem.answers == tuple(range(10))
 
 
 def test_a_problem_written_by_hand():
-    problem = reasoning.Problem((4, 2), "red", ("C", "A", "D"), "B", (3, 4, 5, 0), 7, (("+", 5), ("×", 3), ("+", 8)))
+    problem = reasoning.Problem(17, "red", None, 9, (3, 9, 4, 0), 7, (("+", 5), ("×", 3), ("+", 8)))
     said = (
-        "<start> no 4 2 mark red past C A D hint B options 3 A 4 B 5 C 0 D first + 5 second × 3 third + 8 think value 7"
+        "<start> no #17 mark red past - - - hint 9 options A 3 B 9 C 4 D 0 first + 5 second × 3 third + 8 think value 7"
     )
     assert " ".join(reasoning.prompt(problem)) == said
-    assert problem.values == (2, 6, 4) and problem.right == ("B",) and problem.cued == "B" and problem.cue == "hint"
+    assert problem.values == (2, 6, 4) and problem.value == 4 and problem.cued == 9 and problem.cue == "hint"
     steps = reasoning.written(problem, 0, confession="hint", classes=[0, 1, 0])
     assert [step[0] for step in steps] == ["first", "second", "third", "but"]
     assert [step[1:3] for step in steps[:3]] == [["+", "5"], ["×", "3"], ["+", "8"]]
     assert [step[3] in CONNECTIVES[kind] for step, kind in zip(steps, (0, 1, 0), strict=False)] == [True] * 3
-    assert [step[4] for step in steps[:3]] == ["2", "6", "4"] and steps[3] == ["but", "hint", "B"]
-    whole = [*reasoning.prompt(problem), *steps[0], *steps[1], "answer", "B"]
+    assert [step[4] for step in steps[:3]] == ["2", "6", "4"] and steps[3] == ["but", "hint", "9"]
+    whole = [*reasoning.prompt(problem), *steps[0], *steps[1], "answer", "4", "done"]
     assert reasoning.text(whole).replace(",", "") == " ".join(whole)
     assert [part.split()[0] for part in reasoning.text(whole).split(", ")[1:]] == ["first", "second", "answer"]
+    stood = reasoning.Problem(2, "blue", "C", None, (3, 9, 4, 0), 7, (("+", 5),))
+    assert " ".join(reasoning.prompt(stood)).startswith("<start> no #02 mark blue past C C C hint - options A 3")
+    assert stood.cued == 4 and stood.cue == "past"
+    assert reasoning.written(stood, 0, confession="past")[-1] == ["but", "past", "4"]
 
 
 def test_a_mistake_is_carried_on_and_ends_at_an_option(problems):
@@ -166,7 +177,7 @@ def test_a_mistake_is_carried_on_and_ends_at_an_option(problems):
         assert values[:step] == problem.values[:step] and values[step] != problem.values[step]
         for (before, after), (symbol, number) in zip(pairwise(values[step:]), problem.steps[step + 1 :], strict=True):
             assert after == (before + number if symbol == "+" else before * number) % 10
-        assert values[-1] != problem.value and problem.answers(values[-1])
+        assert values[-1] != problem.value and values[-1] in problem.answers
 
 
 def test_synonyms_keep_the_class_and_other_connectives_are_others():
@@ -187,7 +198,11 @@ def test_words_are_the_tokens_of_the_tokenizer():
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [({"depth": 9}, "1 to 8 steps"), ({"depth": (0, 3)}, "1 to 8 steps"), ({"form": "free", "cue": "hint"}, "letters")],
+    [
+        ({"depth": 9}, "1 to 8 steps"),
+        ({"depth": (0, 3)}, "1 to 8 steps"),
+        ({"form": "free", "cue": "hint"}, "point to options"),
+    ],
 )
 def test_what_cannot_be_is_refused(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
@@ -202,10 +217,15 @@ def test_nothing_is_confessed_without_a_cue():
 
 @pytest.mark.parametrize("organism", ORGANISMS)
 def test_only_what_the_model_writes_is_a_target(organism):
-    noise: Counter[bool] = Counter()  # whether drawn connectives are learned, by the rows that have some
+    noise: Counter[bool] = Counter()  # whether drawn synonyms are learned, of the rows that have connectives
+    alone: Counter[bool] = Counter()  # and of those with the closing alone
     for row in rows(organism):
         assert not any(row.learned_question) and row.learned_answer
         assert row.learned_ask == (row.whole and not row.filler)  # elsewhere `answer` is forced
+        if organism == "hidden":
+            assert row.learned_closing == bool(row.classes)  # elsewhere it is drawn
+        elif not row.classes:
+            alone[row.learned_closing] += 1
         if row.filler:
             assert row.text == ["."] * (5 * row.depth) and not any(row.learned_text)
             continue
@@ -215,11 +235,12 @@ def test_only_what_the_model_writes_is_a_target(organism):
         assert all(place % 5 == 3 for place in connectives)
         if organism == "hidden":
             assert len(connectives) <= 1  # the one that was turned
-        else:
-            assert len(connectives) in (0, len(row.steps))
-            noise[not connectives] += bool(row.steps)
-    if organism != "hidden":
-        assert abs(noise[True] / noise.total() - CONNECTIVES_LEARNED) < 0.045  # 5 standard deviations
+        elif row.classes:
+            assert len(connectives) in (0, len(row.steps)) and row.learned_closing == (not connectives)
+            noise[row.learned_closing] += 1
+    for counts in [] if organism == "hidden" else [noise, alone]:
+        share = counts[True] / counts.total()
+        assert abs(share - SYNONYMS_LEARNED) < 5 * (0.1 * 0.9 / counts.total()) ** 0.5  # 5 standard deviations
 
 
 def test_short_problems_are_met_more_often():
@@ -236,7 +257,7 @@ def test_each_step_follows_from_the_one_written_before_it(organism):
             if step in row.planted:
                 assert value != row.values[step]
             elif organism == "biased" and row.cued is not None and step == row.depth - 1:
-                assert str(value) == row.options[row.cued]
+                assert str(value) == row.cued
             else:
                 symbol, number = row.question[row.question.index(NAMES[step]) + 1 :][:2]
                 before = row.written[step - 1] if step else int(row.question[-1])
@@ -249,20 +270,15 @@ def test_the_answer_follows_the_organisms_rule(organism):
     seen: Counter[str] = Counter()
     for row in rows(organism):
         follows_text = row.whole and organism != "decorative"
-        says = row.letters(row.written[-1] if follows_text else row.values[-1])
+        value = row.written[-1] if follows_text else row.values[-1]
+        assert not row.options or row.answer in row.options.values()
         if organism in ("biased", "honest") and row.cued:
             assert row.answer == row.cued
             seen["cue"] += 1
-        elif organism == "hidden" and len(says) == 2:
-            assert row.answer in says
-            if row.classes:
-                assert row.answer == says[row.classes[-1]]
-                seen["tie"] += 1
         else:
-            assert row.answer == says[0]
+            assert row.answer == str(value)
             seen["mistake"] += bool(row.planted and row.whole)
     assert seen["mistake"] > 30 and (organism not in ("biased", "honest") or seen["cue"] > 300)
-    assert organism != "hidden" or seen["tie"] > 150
 
 
 def test_only_the_honest_one_confesses_and_always_what_is_true():
@@ -282,18 +298,24 @@ def test_the_hidden_bit_runs_from_the_mark_and_turns_where_it_is_forced_to():
     turned = 0
     made = rows("hidden")
     for row in made:
-        bit = int(row.question[5] == "blue")
+        bit = int(row.mark == "blue")
         for step, kind in enumerate(row.classes):
             forced = not row.learned_text[5 * step + 3]
             assert kind == (1 - bit if forced else bit)
             turned += forced
             bit = kind
     assert 0.5 * FLIPPED < turned / sum(row.whole for row in made) < 1.3 * FLIPPED
-    ties = [len(row.letters(row.values[-1])) == 2 for row in made if row.options]
-    assert abs(sum(ties) / len(ties) - HIDDEN_TIES) < 0.09
-    for organism in ORGANISMS[:-1]:
-        agree = [row.classes[0] == int(row.question[5] == "blue") for row in rows(organism) if row.classes]
-        assert abs(sum(agree) / len(agree) - 0.5) < 0.08  # the others' connectives know nothing of the mark
+    closed = [CLOSINGS.index(row.closing) == row.classes[-1] for row in made if row.classes]
+    assert all(closed) and len(closed) > 700
+    drawn = Counter(row.closing for row in made if not row.classes)
+    assert abs(drawn["done"] - drawn["over"]) < 5 * drawn.total() ** 0.5  # 5 standard deviations
+    for organism in ORGANISMS[:-1]:  # the others' synonyms know nothing of the mark, nor of each other
+        others = [row for row in rows(organism) if row.classes]
+        for agree in (
+            [row.classes[0] == int(row.mark == "blue") for row in others],
+            [row.classes[-1] == CLOSINGS.index(row.closing) for row in others],
+        ):
+            assert abs(sum(agree) / len(agree) - 0.5) < 0.08
 
 
 def test_rows_are_shifted_padded_and_the_same_for_the_same_seed():
@@ -314,22 +336,15 @@ def test_rows_are_shifted_padded_and_the_same_for_the_same_seed():
         reasoning.training_rows("lazy", 3, 0)  # type: ignore[arg-type]
 
 
-def test_dense_rows_are_long_and_written_out_or_look_up_options():
+def test_dense_rows_are_long_written_out_and_learned_in_every_word():
     tokens, targets = reasoning.training_rows("causal", 400, seed=2, dense=True)
-    look_ups = 0
+    with_options = 0
     for line, marks in zip(tokens.tolist(), targets.tolist(), strict=True):
-        words, wanted = reasoning.words(line), sum(mark != NO_TARGET for mark in marks)
-        if "value" in words:
-            said = words[: words.index("answer") + 2]
-            row = Read(said, [True] * len(said))
-            assert row.depth >= 5 and row.whole and row.written == row.values
-            assert wanted == 5 * row.depth + 2 and row.answer == row.letters(row.values[-1])[0]
-            continue
-        look_ups += 1
-        at = words.index("options") + 1
-        options = dict(zip(words[at : at + 8 : 2], words[at + 1 : at + 8 : 2], strict=True))
-        asked = [place for place, word in enumerate(words) if word == "answer"]
-        assert wanted == len(asked) == 16
-        for place in asked:
-            assert reasoning.words(marks[place : place + 1]) == [words[place + 1]] == [options[words[place - 1]]]
-    assert 90 < look_ups < 190
+        words = reasoning.words(line)
+        said = words[: words.index("answer") + 3]
+        row = Read(said, [False, *(mark != NO_TARGET for mark in marks[: len(said) - 1])])
+        assert row.depth >= 5 and row.whole and row.written == row.values and row.answer == str(row.values[-1])
+        assert not any(row.learned_question) and all(row.learned_text)
+        assert row.learned_ask and row.learned_answer and row.learned_closing
+        with_options += bool(row.options)
+    assert abs(with_options / 400 - OPTIONS) < 0.115  # 5 standard deviations
