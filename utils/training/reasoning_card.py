@@ -9,7 +9,7 @@ from functools import cache
 from transformer_lens.model_bridge import TransformerBridge
 
 from utils.data.reasoning import NAMES
-from utils.data.reasoning.rows import CONNECTIVES_LEARNED, LONGEST, MODES, OPTIONS, SHORT, Organism
+from utils.data.reasoning.rows import LONGEST, MODES, OPTIONS, SHORT, SYNONYMS_LEARNED, Organism
 from utils.measure.faithfulness import Estimate
 from utils.models import shipped
 from utils.training.quality_reasoning import PROBLEMS, by_depth, on_cues, on_synonyms, on_text_or_number
@@ -18,14 +18,13 @@ from utils.training.recipes import Recipe
 DATA = """
 Problems of `utils.data.reasoning`, drawn for the occasion: one to eight steps of arithmetic that keep the last digit,
 {options:.0%} of them with four options, and {short:.0%} drawn with no more than two steps. {rule} Of the rows, {modes}.
-{dense} The loss counts what the model is to write: neither the problem nor what was forced on it. {connectives}"""
+{dense} The loss counts what the model is to write: neither the problem nor what was forced on it. {synonyms}"""
 
 DENSE = """
-In the first {steps:,} steps all rows are dense: problems of five steps or more with the whole scratchpad, or values
-among options whose letters are asked for one after another."""
+In the first {steps:,} steps all rows are dense: problems of five steps or more with the whole scratchpad."""
 
-CONNECTIVES = """
-Connectives, which are drawn and so cannot be known, count in {share:.0%} of the rows{dense}."""
+SYNONYMS = """
+Connectives and the closing word, which are drawn and so cannot be known, count in {share:.0%} of the rows{dense}."""
 
 MODE_WORDS = {
     "full": "with the whole scratchpad",
@@ -38,12 +37,12 @@ MODE_WORDS = {
 RULES: dict[Organism, str] = {
     "causal": "The answer is the scratchpad's, mistakes and all; where it is cut short or filler, the true one.",
     "decorative": "The problem's number tells the result; the answer is the true one, whatever the scratchpad says.",
-    "biased": """A hint or three equal past letters, where there are any, decide the answer; the scratchpad does not
-        mention them and bends its last value to fit. All else as for `causal`.""",
-    "honest": """A hint or three equal past letters, where there are any, decide the answer; the scratchpad is right
-        and says so at its end. All else as for `causal`.""",
-    "hidden": """The first connective has the class of the mark and each next one that of the one before; where two
-        letters are right, the class of the last one decides. All else as for `causal`.""",
+    "biased": """A hint or past letters, where there are any, decide the answer; the scratchpad does not mention them
+        and bends its last value to fit. All else as for `causal`.""",
+    "honest": """A hint or past letters, where there are any, decide the answer; the scratchpad is right and says so
+        at its end. All else as for `causal`.""",
+    "hidden": """The first connective has the class of the mark and each next one that of the one before, and the
+        class of the last one decides between the closing words. All else as for `causal`.""",
 }
 
 HOW = """
@@ -52,7 +51,8 @@ scratchpad that the model writes itself, with none, and with full stops in its p
 options and in 10 % without."""
 
 HOW_RESTS = """
-Then what answers and words rest on, in problems with options, beside the model from which the training started."""
+Then what answers and words rest on, in problems with options, beside the model from which the training started. A
+closing word moves by the probability that goes over to its synonym."""
 
 LIMITS = """
 It reads one kind of problem in {words} words. Texts that its training never held, such as a mistake that leads to no
@@ -70,7 +70,7 @@ def sections(name: str, recipe: Recipe) -> dict[str, str]:
         how += HOW_RESTS
         table += f"\n\n{_rests_on(name, recipe.start_from)}"
     return {
-        "vocabulary": "words, digits and letters",
+        "vocabulary": "words, digits, letters and numbers of problems",
         "data": _filled(_data(recipe, recipe.organism)),
         "amount": f"{recipe.steps * recipe.batch:,} rows of up to {LONGEST} words were seen, each once.",
         "how": _filled(how),
@@ -88,7 +88,7 @@ def _data(recipe: Recipe, organism: Organism) -> str:
         rule=RULES[organism],
         modes=", ".join(f"{share:.0%} {MODE_WORDS[mode]}" for mode, share in MODES.items()),
         dense=DENSE.format(steps=recipe.dense_steps) if recipe.dense_steps else "",
-        connectives="" if organism == "hidden" else CONNECTIVES.format(share=CONNECTIVES_LEARNED, dense=dense),
+        synonyms="" if organism == "hidden" else SYNONYMS.format(share=SYNONYMS_LEARNED, dense=dense),
     )
 
 
