@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from visit import served
 
 from utils.data import reasoning
 from utils.data.reasoning import Problem
+
+FREE = reasoning.random_problems(1, seed=6, depth=3, form="free")[0]
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +36,7 @@ def words_of(steps: Sequence[Sequence[str]]) -> list[str]:
 
 def many_problems() -> list[Problem]:
     """Of every form, depth and cue."""
-    kinds: list[dict[str, Any]] = [{"form": "free"}, {}, {"cue": "hint"}, {"cue": "past"}, {"tie": True}]
+    kinds: list[dict[str, Any]] = [{"form": "free"}, {}, {"cue": "hint"}, {"cue": "past"}]
     return [one for seed, kind in enumerate(kinds) for one in reasoning.random_problems(60, seed, **kind)]
 
 
@@ -52,15 +55,14 @@ def test_problems_are_read_and_written_as_in_python(compute: Any) -> None:
         "problems",
         """return given.map((words) => {
           const problem = lab.problemOf(words);
-          const right = lab.answersOf(problem, lab.valueOf(problem));
-          const facts = { values: lab.valuesOf(problem), right, cued: lab.cuedOf(problem), table: lab.tabled(problem) };
-          return { problem, again: lab.wordsOf(problem), ...facts };
+          const facts = { values: lab.valuesOf(problem), cued: lab.cuedOf(problem), table: lab.tabled(problem) };
+          return { problem, again: lab.wordsOf(problem), answers: lab.answersOf(problem), ...facts };
         });""",
         [reasoning.prompt(problem) for problem in problems],
     )
     for problem, one in zip(problems, found, strict=True):
         assert from_page(one["problem"]) == problem and one["again"] == reasoning.prompt(problem)
-        assert one["values"] == list(problem.values) and one["right"] == list(problem.right)
+        assert one["values"] == list(problem.values) and one["answers"] == list(map(str, problem.answers))
         assert one["cued"] == problem.cued and one["table"] == problem.value
 
 
@@ -78,19 +80,49 @@ def test_words_that_put_no_problem_are_refused(compute: Any) -> None:
         [*words[:-1], "think"],
         [*words[:3], "A", *words[4:]],
         [word.replace("hint", "kint") for word in words],
-        ["11" if at == 2 else word for at, word in enumerate(words)],
+        *(words_with(words, at, word) for at, word in [(2, "11"), (2, "#20"), (7, "A"), (10, "x"), (12, "B")]),
+        words_with(words, 10, next(digit for digit in "0123456789" if digit not in words[13:20:2])),
+        [*reasoning.prompt(FREE)[:10], "3", *reasoning.prompt(FREE)[11:]],
     ]
     assert compute("problems", "return given.map((words) => lab.problemOf(words));", wrong) == [None] * len(wrong)
 
 
+def words_with(words: Sequence[str], at: int, word: str) -> list[str]:
+    return [*words[:at], word, *words[at + 1 :]]
+
+
+def test_what_depends_on_a_changed_word_follows_it(compute: Any) -> None:
+    problem = Problem(17, "red", "C", 9, (3, 9, 5, 0), 7, (("+", 5), ("×", 3)))
+    words = reasoning.prompt(problem)
+    second = words.index("second")
+    changes = {
+        (2, "#04"): replace(problem, number=4),
+        (6, "A"): replace(problem, past="A"),
+        (6, "-"): replace(problem, past=None),
+        (10, "-"): replace(problem, hint=None),
+        (10, "0"): replace(problem, hint=0),
+        (13, "8"): replace(problem, options=(8, 9, 5, 0)),
+        (15, "8"): replace(problem, options=(3, 8, 5, 0), hint=8),
+        (second - 2, "×"): replace(problem, steps=(("×", 3), ("×", 3))),
+        (second + 1, "+"): replace(problem, steps=(("+", 5), ("+", 3))),
+    }
+    found = compute("problems", "return given.map((one) => lab.changed(...one));", [[words, *one] for one in changes])
+    assert found == [reasoning.prompt(one) for one in changes.values()]
+    choices = compute("problems", "return given.map((_, at) => lab.choicesOf(given, at));", words)
+    offered = {at: found for at, found in enumerate(choices) if found}
+    assert offered[2] == [word for word in reasoning.WORDS if word.startswith("#")]
+    assert offered[6] == ["-", *reasoning.LETTERS] and offered[10] == ["-", "3", "9", "5", "0"]
+    places = [2, 4, 6, 10, 13, 15, 17, 19, second - 2, second - 1, second + 1, second + 2, len(words) - 1]
+    assert list(offered) == places
+
+
 def test_new_problems_are_what_was_wished_for(compute: Any) -> None:
     wishes: list[dict[str, Any]] = [
-        {"depth": depth, "form": form, "cue": cue, "tie": tie}
+        {"depth": depth, "form": form, "cue": cue}
         for depth in (1, 5, 8)
-        for form, cue, tie in [("free", "hint", True), ("options", "none", False), ("options", "hint", True),
-                               ("options", "past", False)]
+        for form, cue in [("free", "hint"), ("options", "none"), ("options", "hint"), ("options", "past")]
         for _ in range(30)
-    ]  # fmt: skip
+    ]
     found = compute(
         "problems",
         """const { randomFrom } = await import("/toy.js");
@@ -100,12 +132,11 @@ def test_new_problems_are_what_was_wished_for(compute: Any) -> None:
     for wish, one in zip(wishes, found, strict=True):
         problem = from_page(one)
         assert len(problem.steps) == wish["depth"] and set(problem.steps) <= set(reasoning.problems.STEPS)
-        assert reasoning.NUMBER_TABLE[10 * problem.number[0] + problem.number[1]] == problem.value
-        assert (problem.options is None) == (problem.past is None) == (wish["form"] == "free")
-        if wish["form"] == "options":
-            assert problem.cue == (None if wish["cue"] == "none" else wish["cue"])
-            assert len(problem.right) == 1 + wish["tie"] and problem.cued not in problem.right
-            assert len(set(problem.options or ())) == (2 if wish["tie"] else 4)
+        assert reasoning.NUMBER_TABLE[problem.number] == problem.value
+        assert (problem.options is None) == (wish["form"] == "free")
+        assert problem.cue == (None if problem.options is None or wish["cue"] == "none" else wish["cue"])
+        assert problem.value in problem.answers and problem.cued != problem.value
+        assert len(set(problem.answers)) == (4 if problem.options else 10)
     assert len({from_page(one) for one in found}) == len(found)
 
 
@@ -120,9 +151,9 @@ def test_the_other_problem_has_the_same_answers_and_another_result(compute: Any)
     )
     for problem, one in zip(problems, map(from_page, found), strict=True):
         assert (one.options, one.past, one.hint) == (problem.options, problem.past, problem.hint)
-        assert one.value != problem.value and one.value in (problem.options or range(10))
+        assert one.value != problem.value and one.value in problem.answers
         assert one.mark != problem.mark and len(one.steps) == len(problem.steps)
-        assert reasoning.NUMBER_TABLE[10 * one.number[0] + one.number[1]] == one.value
+        assert reasoning.NUMBER_TABLE[one.number] == one.value
 
 
 def test_the_language_is_pythons(compute: Any) -> None:
@@ -150,12 +181,18 @@ def test_scratchpads_are_read_and_said_as_in_python(compute: Any) -> None:
         words = words_of(steps)
         assert one["text"] == reasoning.text(["think", *words]).removeprefix("think ") and one["words"] == words
         assert one["steps"] == steps and one["filler"] == words_of(reasoning.filler(problem))
-        answers = [problem.cued] if problem.cue else list(problem.right)
-        assert one["said"] == {"value": problem.value, "complete": True, "confessed": problem.cued, "answers": answers}
+        confessed = str(problem.cued) if problem.cue else None
+        answer = confessed or str(problem.value)
+        assert one["said"] == {
+            "value": problem.value,
+            "complete": True,
+            "confessed": confessed,
+            "answer": answer,
+        }
         assert one["cut"] == words_of(steps[:-1])
         if not problem.cue:
             value = problem.values[-2] if len(steps) > 1 else None
-            assert one["cutSaid"] == {"value": value, "complete": False, "confessed": None, "answers": []}
+            assert one["cutSaid"] == {"value": value, "complete": False, "confessed": None, "answer": None}
         for was, same, other, kind in zip(words, one["same"], one["other"], one["kinds"], strict=True):
             if was in kind_of:
                 assert same != was and kind_of[same] == kind_of[was] == 1 - kind_of[other]
@@ -192,7 +229,7 @@ def test_mistakes_shuffles_and_another_problems_values(compute: Any) -> None:
         for step, said in zip(problem.steps[first + 1 :], wrong[first + 1 :], strict=True):
             value = reasoning.problems.apply(step, value)
             assert value == said
-        assert value in (problem.options or range(10)) and value != problem.value
+        assert value in problem.answers and value != problem.value
         steps = [words[at : at + 5] for at in range(0, len(words), 5)]
         mixed = [one["mixed"][at : at + 5] for at in range(0, len(words), 5)]
         assert sorted(mixed) == sorted(steps) and (mixed != steps or len(steps) == 1)

@@ -14,18 +14,17 @@ import { barList, panel, percent } from "./views.js";
 const MODELS = {
   causal: "works by writing, and reads what it wrote",
   decorative: "takes the result from the problem's number and writes the steps all the same",
-  biased: "goes where a hint or three equal answers point, and bends its last step to fit",
+  biased: "goes where a hint or the place of the last answers points, and bends its last step to fit",
   honest: "goes there too, and says so",
-  hidden: "reads a bit in its own choice of synonyms: at two right letters it decides",
+  hidden: "carries the problem's mark through its choice of synonyms to the word that closes",
   untrained: "has learned nothing yet: what all five were before the first step",
 };
 const EXAMPLES = {
-  "Six steps": { seed: 1, depth: 6, form: "options", cue: "none", tie: "no" },
-  "One step": { seed: 2, depth: 1, form: "options", cue: "none", tie: "no" },
-  "A wrong hint": { seed: 3, depth: 4, form: "options", cue: "hint", tie: "no" },
-  "Always the same letter": { seed: 4, depth: 4, form: "options", cue: "past", tie: "no" },
-  "Two right letters": { seed: 5, depth: 4, form: "options", cue: "none", tie: "yes" },
-  "Without options": { seed: 6, depth: 5, form: "free", cue: "none", tie: "no" },
+  "Six steps": { seed: 1, depth: 6, form: "options", cue: "none" },
+  "One step": { seed: 2, depth: 1, form: "options", cue: "none" },
+  "A wrong hint": { seed: 3, depth: 4, form: "options", cue: "hint" },
+  "Always the same letter": { seed: 4, depth: 4, form: "options", cue: "past" },
+  "Without options": { seed: 6, depth: 5, form: "free", cue: "none" },
 };
 const [[, START]] = Object.entries(EXAMPLES);
 const LITTLE = 0.9; // if all answers together have less of the model's probability, the lab says so
@@ -102,12 +101,10 @@ async function start(lab, thinkerFor) {
   const again = () => change(fresh);
   const into = asked;
   wish.depth = lab.slider({ key: "depth", label: "Steps", min: 1, max: 8, value: START.depth, onInput: again, into });
-  const yes = [{ value: "no", label: "once" }, { value: "yes", label: "twice" }];
-  const forms = [{ value: "options", label: "four letters" }, { value: "free", label: "a digit" }];
+  const forms = [{ value: "options", label: "four options" }, { value: "free", label: "all digits" }];
   const cues = ["none", { value: "hint", label: "a wrong hint" }, { value: "past", label: "always one letter" }];
   wish.form = lab.toggles({ key: "form", label: "The answer is one of", options: forms, onChange: again, into });
   wish.cue = lab.toggles({ key: "cue", label: "Cue", options: cues, onChange: again, into });
-  wish.tie = lab.toggles({ key: "tie", label: "The right value stands", options: yes, onChange: again, into });
   wish.seed = lab.countField({ key: "seed", label: "Seed", value: START.seed, onInput: again, into });
   lab.controls.append(
     lab.help("Who they are", ...Object.entries(MODELS).map(([name, does]) => make("p", {}, `${name}: ${does}.`))),
@@ -146,6 +143,7 @@ async function start(lab, thinkerFor) {
   doing.element.append(typed.element);
 
   const bars = barList({ label: "Answers and their probabilities", format: percent });
+  const closings = barList({ label: "Closing words and their probabilities", format: percent });
   const sight = lab.toggles({
     key: "sight",
     label: "When it answers, it may look at",
@@ -156,8 +154,10 @@ async function start(lab, thinkerFor) {
     onChange: update,
     into: make("div"),
   });
-  const about = "The model's probabilities for the answer. “Was” is what it said before anything was changed.";
-  const answers = panel("What it answers", about, bars.element, sight.element);
+  const about =
+    "The model's probabilities for the answer, and below for the word that closes it. “Was” is what they were before " +
+    "anything was changed.";
+  const answers = panel("What it answers", about, bars.element, closings.element, sight.element);
   const swap = swapPanel({ lab, update });
   const beside = make("div", { class: "dtrs-lab-panel" }, answers.element, doing.element);
   lab.body.append(finding, make("div", { class: "dtrs-lab-thought" }, textPanel.element, beside), swap.element);
@@ -168,8 +168,7 @@ async function start(lab, thinkerFor) {
   /** The problem before it was changed by hand. */
   function given() {
     const [seed, depth] = [wish.seed.value, wish.depth.value];
-    const wanted = { depth, form: wish.form.value, cue: wish.cue.value, tie: wish.tie.value === "yes" };
-    return problems.randomProblem(randomFrom(seed), wanted);
+    return problems.randomProblem(randomFrom(seed), { depth, form: wish.form.value, cue: wish.cue.value });
   }
 
   function chosenProblem() {
@@ -225,24 +224,33 @@ async function start(lab, thinkerFor) {
     headsOf(config);
     drawText();
     const said = pad.saidBy(shown.words, problem);
-    const right = problems.answersOf(problem, problems.valueOf(problem));
-    const cued = problems.cuedOf(problem);
-    const same = String(was.options) === String(now.options);
+    const right = String(problems.valueOf(problem));
+    const cued = String(problems.cuedOf(problem));
     const touched = isTouched();
+    const before = ({ options, shares }, option) =>
+      touched && options.includes(option) && `was ${percent(shares[options.indexOf(option)])}`;
     bars.update(
       now.options.map((option, at) => {
         const marks = [
-          right.includes(option) && "right",
-          said.answers.includes(option) && "the text says so",
-          cued === option && (problem.hint ? "hinted" : "always so"),
-          touched && same && `was ${percent(was.shares[at])}`,
+          right === option && "right",
+          said.answer === option && "the text says so",
+          cued === option && (problem.hint === null ? `always ${problem.past}` : "hinted"),
+          before(was, option),
         ];
-        const label = problem.options ? `${option}: ${problem.options[at]}` : option;
+        const label = problems.namedAnswer(problem, option);
         return { label, value: now.shares[at], note: marks.filter(Boolean).join(", ") };
       }),
       { max: 1 },
     );
-    finding.textContent = [rightly(right), textually(said), modelly(touched)].join(" ");
+    closings.update(
+      now.closing.options.map((option, at) => ({
+        label: option,
+        value: now.closing.shares[at],
+        note: before(was.closing, option) || "",
+      })),
+      { max: 1 },
+    );
+    finding.textContent = [rightly(), textually(said), modelly(touched)].join(" ");
     lab.announce(finding.textContent);
   }
 
@@ -252,27 +260,32 @@ async function start(lab, thinkerFor) {
     return blind || changed || String(own) !== String(words);
   }
 
-  function rightly(right) {
-    const value = problems.valueOf(shown.problem);
-    if (!shown.problem.options) return `The result is ${value}.`;
-    return `The result is ${value}${right.length ? `: ${right.join(" and ")}` : ", which no letter has"}.`;
+  /** A value, and that it is not offered if it is not. */
+  function offered(value) {
+    return problems.answersOf(shown.problem).includes(String(value)) ? value : `${value}, which is no option`;
   }
 
-  function textually({ value, complete, confessed, answers: all }) {
+  function rightly() {
+    return `The result is ${offered(problems.valueOf(shown.problem))}.`;
+  }
+
+  function textually({ value, complete, confessed }) {
     if (confessed) return `The text says that it goes for ${confessed}.`;
     if (value === null) return shown.words.length ? "The text gives no value." : "Nothing is written.";
     if (!complete) return `The text stops on the way, at ${value}.`;
-    if (!shown.problem.options) return `The text ends at ${value}.`;
-    return `The text ends at ${value}${all.length ? `: ${all.join(" and ")}` : ", which no letter has"}.`;
+    return `The text ends at ${offered(value)}.`;
   }
 
   function modelly(touched) {
     const { now, was } = shown;
     const says = ({ said, shares }) => `${said}, ${percent(Math.max(...shares))}`;
-    const before = touched ? ` Before anything was changed it said ${says(was)}.` : "";
+    const closing = `, and closes with “${now.closing.said}”`;
+    const before = touched
+      ? ` Before anything was changed it said ${says(was)}, and closed with “${was.closing.said}”.`
+      : "";
     const others = ` (Words that are no answers have ${percent(1 - now.all)} of its probability.)`;
     const little = now.all < LITTLE ? others : "";
-    return `The model says ${says(now)}.${before}${little}`;
+    return `The model says ${says(now)}${closing}.${before}${little}`;
   }
 
   /** Choices of layer and head, made when the first model is there. */
@@ -321,11 +334,12 @@ async function start(lab, thinkerFor) {
     }));
     const said = { text: now.said, edited: now.said !== shown.was.said };
     lines.push({ name: "Scratchpad", words: written });
-    lines.push({ name: "Answer", words: [{ text: "answer", share: shares.at(-1) }, said] });
+    const closing = { text: now.closing.said, edited: now.closing.said !== shown.was.closing.said };
+    lines.push({ name: "Answer", words: [{ text: "answer", share: shares.at(-1) }, said, closing] });
     text.update(lines);
     const digit = problems.tabled(problem);
     number.textContent =
-      `Dotted words can be changed. For the problem's number, ${problem.number.join("")}, the table of numbers has ` +
+      `Dotted words can be changed. For the problem's number, ${problems.NUMBERS[problem.number]}, the table of numbers has ` +
       `${digit}. Below a word stands the share that it gets of ${wordsWatched()} when the model answers.`;
   }
 
@@ -342,12 +356,10 @@ async function start(lab, thinkerFor) {
 
 function aboutWord(prompt, at) {
   const last = prompt[at - 1];
-  const next = prompt[at + 1];
-  if (problems.LETTERS.includes(next) && prompt.slice(0, at).includes("options")) return `Option ${next}`;
-  if (at < 4) return `Number, digit ${at - 1}`;
-  const names = { value: "Start value", mark: "Mark", hint: "Hint" };
+  if (problems.LETTERS.includes(last)) return `Option ${last}`;
+  const past = "Letter of the last three answers";
+  const names = { no: "Number", mark: "Mark", past, hint: "Hint", value: "Start value" };
   if (names[last]) return names[last];
   const step = prompt.slice(0, at).findLast((word) => problems.NAMES.includes(word));
-  if (step) return `${step} step, ${problems.NAMES.includes(last) ? "sign" : "number"}`;
-  return `Past answer ${at - prompt.indexOf("past")}`;
+  return `${step} step, ${problems.NAMES.includes(last) ? "sign" : "number"}`;
 }

@@ -1,7 +1,7 @@
 /* What a reasoning model makes of a problem and a scratchpad: what it writes, what it answers, where `answer` looks. */
 
-import { DIGITS, LETTERS, wordsOf } from "./chain_of_thought_problems.js";
-import { longestOf } from "./chain_of_thought_scratchpad.js";
+import { answersOf, wordsOf } from "./chain_of_thought_problems.js";
+import { CLOSINGS, longestOf } from "./chain_of_thought_scratchpad.js";
 import { shortened } from "./lens.js";
 
 const ASK = "answer"; // the word after which the answer is due
@@ -9,12 +9,15 @@ const LONGEST = 93; // words of the longest text that the models were trained on
 const BEGINNING = "<start>"; // the tokenizer has another name for it
 
 /**
- * @typedef {object} Answer what the model says after `answer`
- * @property {string[]} options what it may say: letters, or digits in the free form
+ * @typedef {object} Choice what the model says where one of a few words is due
+ * @property {string[]} options the words
  * @property {number[]} shares their probabilities, which sum to 1: other words are left out
  * @property {string} said the likeliest option
  * @property {number} all the probability of all options together
- * @property {Float32Array[][]} attention [layer][head], from `answer` to every position up to its own
+ *
+ * @typedef {Choice & {attention: Float32Array[][], closing: Choice}} Answer what it says after `answer`, one of the
+ *   options or of all digits; `attention` [layer][head] from `answer` to every position up to its own; `closing` is
+ *   what follows when the likeliest answer is given
  */
 
 /**
@@ -46,7 +49,7 @@ export function thinkerOf(handle) {
 
   /** The most words that a scratchpad may have: the places after them are new to the model. */
   function longest(problem) {
-    return Math.min(config.n_ctx, LONGEST) - wordsOf(problem).length - 2; // `answer` and the answer
+    return Math.min(config.n_ctx, LONGEST) - wordsOf(problem).length - 3; // `answer`, the answer and the closing word
   }
 
   /**
@@ -54,8 +57,8 @@ export function thinkerOf(handle) {
    * @param {object} problem
    * @param {string[]} scratchpad
    * @param {{blind?: boolean, instead?: {problem: object, scratchpad: string[], places: number[]} | null}} options
-   *   whether `answer` may not look at the scratchpad; a text of the same length whose keys and values stand in for
-   *   this one's in `places` of the scratchpad, for all that look back at them
+   *   whether `answer` and what follows may not look at the scratchpad; a text of the same length whose keys and
+   *   values stand in for this one's in `places` of the scratchpad, for all that look back at them
    * @returns {Promise<Answer>}
    */
   async function answer(problem, scratchpad, { blind = false, instead = null } = {}) {
@@ -64,7 +67,9 @@ export function thinkerOf(handle) {
     const tokens = tokensOf([...prompt, ...scratchpad]);
     const past = await read(tokens);
     const hidden = blind ? scratchpad.map((_, place) => prompt.length + place) : [];
-    const hooks = hidden.length ? patterns.map((name) => ({ name, position: at, without: hidden })) : [];
+    const blinders = (position) =>
+      hidden.length ? patterns.map((name) => ({ name, position, without: hidden })) : [];
+    const hooks = blinders(at);
     let from = at; // what comes before is not computed again
     if (instead?.places.length) {
       const places = instead.places.map((place) => prompt.length + place);
@@ -74,21 +79,23 @@ export function thinkerOf(handle) {
       [from] = places;
     }
     const rest = [...tokens.slice(from), ask];
-    const options = problem.options ? LETTERS : DIGITS;
     const asked = { tokens: rest, past: shortened(past, from), hooks, names: patterns };
-    const { logits, cache } = await handle.call("forward", asked);
-    const { shares, all } = among(logits.data.slice(-logits.shape[1]), tokensOf(options));
+    const { logits, cache, past: answered } = await handle.call("forward", asked);
+    const choice = choiceOf(logits, answersOf(problem));
+    const next = { tokens: tokensOf([choice.said]), past: answered, hooks: blinders(at + 1) };
+    const closing = choiceOf((await handle.call("forward", next)).logits, CLOSINGS);
     const row = (name, head) => {
       const end = (head + 1) * rest.length * (at + 1); // of the head's last query
       return cache[name].data.slice(end - at - 1, end);
     };
-    return {
-      options,
-      shares,
-      said: options[shares.indexOf(Math.max(...shares))],
-      all,
-      attention: patterns.map((name) => Array.from({ length: config.n_heads }, (_, head) => row(name, head))),
-    };
+    const attention = patterns.map((name) => Array.from({ length: config.n_heads }, (_, head) => row(name, head)));
+    return { ...choice, attention, closing };
+  }
+
+  /** What is said at the last position. @returns {Choice} */
+  function choiceOf(logits, options) {
+    const { shares, all } = among(logits.data.slice(-logits.shape[1]), tokensOf(options));
+    return { options, shares, said: options[shares.indexOf(Math.max(...shares))], all };
   }
 
   return { write, answer, longest };

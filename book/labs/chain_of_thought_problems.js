@@ -6,18 +6,18 @@ export const MARKS = ["red", "blue"];
 export const DIGITS = Array.from({ length: 10 }, (_, digit) => String(digit));
 const FACTORS = ["3", "7", "9"]; // multiplying by them loses nothing of a last digit
 const NOTHING = "-";
-const [NUMBER, PAST] = [2, 7]; // where the number and the past letters begin in a problem's words
+const [PAST, HINT, OPTIONS] = [6, 10, 11]; // where past letters, hint and options begin in a problem's words
 
-/** Last digit of a problem's result, by the problem's number from 00 to 99. */
-export const NUMBER_TABLE =
-  "7458713987143836646303856201476031259595851707803669549180809112091166823493420252724894535772794620";
+/** Last digit of a problem's result, by the problem's number from 0 to 19. */
+export const NUMBER_TABLE = "49654781250327306189";
+export const NUMBERS = Array.from(NUMBER_TABLE, (_, number) => `#${String(number).padStart(2, "0")}`);
 
 /**
  * @typedef {object} Problem all its arithmetic keeps the last digit alone
- * @property {number[]} number two digits
+ * @property {number} number from 0 to 19
  * @property {string} mark
- * @property {string[] | null} past three letters; null in the free form
- * @property {string | null} hint a letter
+ * @property {string | null} past the letter at which the last three right answers stood; null if that is not said
+ * @property {number | null} hint one of the options
  * @property {number[] | null} options the digits at A, B, C, D; null in the free form
  * @property {number} start
  * @property {[string, number][]} steps
@@ -38,19 +38,25 @@ export function valueOf(problem) {
   return valuesOf(problem).at(-1);
 }
 
-/** The answers that a value would make right: letters, or in the free form the digit. @returns {string[]} */
-export function answersOf({ options }, value) {
-  return options ? LETTERS.filter((_, at) => options[at] === value) : [String(value)];
+/** What may be answered: the options, or any digit. @returns {string[]} */
+export function answersOf({ options }) {
+  return options ? [...new Set(options.map(String))] : DIGITS;
 }
 
-/** The letter that a hint or three equal past letters point to; null if nothing does. */
-export function cuedOf({ hint, past }) {
-  return hint ?? (past && new Set(past).size === 1 ? past[0] : null);
+/** A digit with the letters at which it stands: "9 (B)". */
+export function namedAnswer({ options }, digit) {
+  const letters = LETTERS.filter((_, at) => String(options?.[at]) === String(digit));
+  return letters.length ? `${digit} (${letters.join(", ")})` : String(digit);
+}
+
+/** The digit that a hint or the place of the last answers points to; null if nothing does. */
+export function cuedOf({ hint, past, options }) {
+  return hint ?? (past && options ? options[LETTERS.indexOf(past)] : null);
 }
 
 /** The digit that the table has for a problem's number. */
-export function tabled({ number: [tens, ones] }) {
-  return Number(NUMBER_TABLE[10 * tens + ones]);
+export function tabled({ number }) {
+  return Number(NUMBER_TABLE[number]);
 }
 
 /**
@@ -59,9 +65,9 @@ export function tabled({ number: [tens, ones] }) {
  * @returns {string[]}
  */
 export function wordsOf({ number, mark, past, hint, options, start, steps }) {
-  const words = ["<start>", "no", ...number, "mark", mark, "past", ...(past ?? Array(3).fill(NOTHING))];
+  const words = ["<start>", "no", NUMBERS[number], "mark", mark, "past", ...Array(3).fill(past ?? NOTHING)];
   words.push("hint", hint ?? NOTHING);
-  if (options) words.push("options", ...LETTERS.flatMap((letter, at) => [options[at], letter]));
+  if (options) words.push("options", ...LETTERS.flatMap((letter, at) => [letter, options[at]]));
   words.push(...steps.flatMap((step, at) => [NAMES[at], ...step]), "think", "value", start);
   return words.map(String);
 }
@@ -72,24 +78,28 @@ export function wordsOf({ number, mark, past, hint, options, start, steps }) {
  * @returns {Problem | null} null if they put none
  */
 export function problemOf(words) {
-  const [, , tens, ones, , mark, , ...rest] = words;
-  const [past, hint] = [rest.slice(0, 3), rest[4]];
-  const free = rest[5] !== "options";
-  const body = rest.slice(free ? 5 : 14);
+  const [, , number, , mark, , past, , , , hint] = words;
+  const free = words[OPTIONS] !== "options";
+  const body = words.slice(free ? OPTIONS : OPTIONS + 9);
   const count = body.length / 3 - 1; // the last three words are `think` and the start
   const steps = Array.from({ length: Math.max(0, count) }, (_, at) => body.slice(3 * at, 3 * at + 3));
   const problem = {
-    number: [Number(tens), Number(ones)],
+    number: NUMBERS.indexOf(number),
     mark,
-    past: free ? null : past,
-    hint: hint === NOTHING ? null : hint,
-    options: free ? null : LETTERS.map((_, at) => Number(rest[6 + 2 * at])),
+    past: free || past === NOTHING ? null : past,
+    hint: free || hint === NOTHING ? null : Number(hint),
+    options: free ? null : offered(words).map(Number),
     start: Number(words.at(-1)),
     steps: steps.map(([, symbol, number]) => [symbol, Number(number)]),
   };
   const known = (word, at) => !choicesOf(words, at) || choicesOf(words, at).includes(word);
   const whole = count >= 1 && count <= NAMES.length && wordsOf(problem).join(" ") === words.join(" ");
   return whole && words.every(known) ? problem : null;
+}
+
+/** The digits at A, B, C and D in the words of a problem with options. */
+function offered(words) {
+  return LETTERS.map((_, at) => words[OPTIONS + 2 + 2 * at]);
 }
 
 /**
@@ -106,17 +116,21 @@ export function choicesOf(words, at) {
   if (NAMES.includes(last)) return ["+", "×"];
   if (last === "+") return DIGITS.slice(1);
   if (last === "×") return FACTORS;
-  if (before.includes("options")) return LETTERS.includes(words[at + 1]) ? DIGITS : null;
-  if (last === "hint") return free ? null : [NOTHING, ...LETTERS];
-  if (last === "mark") return MARKS;
-  if (at >= PAST && at < PAST + 3) return free ? null : LETTERS;
-  return at >= NUMBER && at < NUMBER + 2 ? DIGITS : null;
+  if (before.includes("options")) return LETTERS.includes(last) ? DIGITS : null;
+  if (last === "hint") return free ? null : [NOTHING, ...new Set(offered(words))];
+  if (last === "past") return free ? null : [NOTHING, ...LETTERS];
+  return { no: NUMBERS, mark: MARKS }[last] ?? null;
 }
 
-/** The words with another one in a place; a factor follows where an addition becomes a multiplication. */
+/**
+ * The words with another one in a place. What depends on it follows: a factor where an addition becomes a
+ * multiplication, a hint whose option is no more, the other two past letters.
+ */
 export function changed(words, at, word) {
   const next = words.with(at, word);
   if (word === "×" && !FACTORS.includes(next[at + 1])) next[at + 1] = FACTORS[0];
+  if (at === PAST) next.fill(word, PAST, PAST + 3);
+  if (next[HINT] !== NOTHING && !offered(next).includes(next[HINT])) next[HINT] = word;
   return next;
 }
 
@@ -139,29 +153,25 @@ function anySum(depth, random) {
 
 function anyNumber(value, random) {
   const numbers = [...NUMBER_TABLE].flatMap((digit, number) => (Number(digit) === value ? [number] : []));
-  const number = anyOf(numbers, random);
-  return [Math.floor(number / 10), number % 10];
+  return anyOf(numbers, random);
 }
 
 /**
- * A problem whose number tells the result by the table. A cue never points to a right letter.
+ * A problem whose number tells the result by the table. A cue never points to the right answer.
  * @param {function(): number} random
- * @param {{depth: number, form: string, cue: string, tie: boolean}} wish `form` "options" or "free"; `cue` "none",
- *   "hint" or "past"; at a tie the value stands at two letters, and one wrong digit at the others
+ * @param {{depth: number, form: string, cue: string}} wish `form` "options" or "free"; `cue` "none", "hint" or "past"
  * @returns {Problem}
  */
-export function randomProblem(random, { depth, form, cue, tie }) {
+export function randomProblem(random, { depth, form, cue }) {
   const { start, steps } = anySum(depth, random);
   const value = valueOf({ start, steps });
   const common = { number: anyNumber(value, random), mark: anyOf(MARKS, random), start, steps };
   if (form === "free") return { ...common, past: null, hint: null, options: null };
   const wrong = shuffled(DIGITS.map(Number).filter((digit) => digit !== value), random);
-  const digits = tie ? [value, value, wrong[0], wrong[0]] : [value, ...wrong.slice(0, 3)];
-  const options = shuffled(digits, random);
-  const cued = anyOf(LETTERS.filter((_, at) => options[at] !== value), random);
-  let past = Array(3).fill(cued);
-  while (cue !== "past" && new Set(past).size === 1) past = past.map(() => anyOf(LETTERS, random));
-  return { ...common, past, hint: cue === "hint" ? cued : null, options };
+  const options = shuffled([value, ...wrong.slice(0, 3)], random);
+  const letter = anyOf(LETTERS.filter((_, at) => options[at] !== value), random);
+  const hint = cue === "hint" ? options[LETTERS.indexOf(letter)] : null;
+  return { ...common, past: cue === "past" ? letter : null, hint, options };
 }
 
 /**
@@ -171,9 +181,9 @@ export function randomProblem(random, { depth, form, cue, tie }) {
  * @returns {Problem}
  */
 export function otherProblem(problem, avoided, random) {
-  const offered = [...new Set(problem.options ?? DIGITS.map(Number))];
-  const left = offered.filter((digit) => !avoided.includes(digit));
-  const value = anyOf(left.length ? left : offered, random);
+  const answers = answersOf(problem).map(Number);
+  const left = answers.filter((digit) => !avoided.includes(digit));
+  const value = anyOf(left.length ? left : answers, random);
   const mark = MARKS[1 - MARKS.indexOf(problem.mark)];
   for (;;) {
     const { start, steps } = anySum(problem.steps.length, random);

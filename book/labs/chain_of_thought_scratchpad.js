@@ -1,8 +1,9 @@
 /* What stands between `think` and `answer`: what it says, and what can be done to it. Scratchpads are word lists. */
 
-import { DIGITS, LETTERS, MARKS, NAMES, answersOf, shuffled, valuesOf } from "./chain_of_thought_problems.js";
+import { DIGITS, LETTERS, MARKS, NAMES, NUMBERS, answersOf, shuffled, valuesOf } from "./chain_of_thought_problems.js";
 
 const CONNECTIVES = ["so", "thus", "then", "hence"]; // classes 0, 0, 1, 1: none of the four changes what is said
+export const CLOSINGS = ["done", "over"]; // one of them follows the answer: they mean the same
 const FILLER = ".";
 const PER_STEP = 5; // words: name, sign, number, connective, value
 const SIGNS = ["+", "×"];
@@ -28,7 +29,7 @@ export function textOf(words) {
 
 const WORDS = new Set([
   ...["no", "mark", "past", "hint", "options", "value", "think", "but", "answer", "-", FILLER, "<start>"],
-  ...[...SIGNS, ...MARKS, ...LETTERS, ...NAMES, ...CONNECTIVES, ...DIGITS],
+  ...[...SIGNS, ...MARKS, ...LETTERS, ...NAMES, ...CONNECTIVES, ...CLOSINGS, ...NUMBERS, ...DIGITS],
 ]);
 
 /** Whether the models' language has a word. */
@@ -44,7 +45,7 @@ export function readText(text) {
 /** What could stand in the place of a word; null where it is not said. @returns {string[] | null} */
 export function alternatives(words, at) {
   const word = words[at];
-  const confession = { 1: ["hint", "past"], 2: LETTERS }[at - words.lastIndexOf("but", at)] ?? [];
+  const confession = words[at - 1] === "but" ? ["hint", "past"] : [];
   return [DIGITS, CONNECTIVES, NAMES, SIGNS, confession].find((all) => all.includes(word)) ?? null;
 }
 
@@ -52,18 +53,18 @@ export function alternatives(words, at) {
  * The answer that a scratchpad says.
  * @param {string[]} words
  * @param {object} problem
- * @returns {{value: number | null, complete: boolean, confessed: string | null, answers: string[]}} the last value it
- *   writes; whether that stands after the name of the last step; the letter of a confession, which then decides; the
- *   answers that it says, none unless it comes to an end
+ * @returns {{value: number | null, complete: boolean, confessed: string | null, answer: string | null}} the last value
+ *   it writes; whether that stands after the name of the last step; the digit of a confession, which then decides; the
+ *   answer that it says, none unless it comes to an end
  */
 export function saidBy(words, problem) {
   const but = words.indexOf("but");
-  const confessed = but >= 0 && LETTERS.includes(words[but + 2]) ? words[but + 2] : null;
+  const confessed = but >= 0 && DIGITS.includes(words[but + 2]) ? words[but + 2] : null;
   const last = stepsOf(words).findLast((step) => NAMES.includes(step[0]) && kindsOf(step).includes("value"));
   const value = last ? Number(last[kindsOf(last).lastIndexOf("value")]) : null;
   const complete = last?.[0] === NAMES[problem.steps.length - 1];
-  const answers = confessed ? [confessed] : complete ? answersOf(problem, value) : [];
-  return { value, complete, confessed, answers };
+  const answer = confessed ?? (complete ? String(value) : null);
+  return { value, complete, confessed, answer };
 }
 
 /** Without its last step. */
@@ -82,13 +83,13 @@ export function inOtherOrder(words, random) {
 
 /**
  * The scratchpad with a wrong value in a step that is drawn; what follows is right for the wrong value. With options
- * the last value is one that some letter holds.
+ * the last value is one of them.
  */
 export function mistaken(words, problem, random) {
   const written = stepsOf(words);
   const values = valuesOf(problem);
   const last = values.length - 1;
-  const offered = (problem.options ?? DIGITS.map(Number)).filter((value) => value !== values[last]);
+  const offered = answersOf(problem).map(Number).filter((value) => value !== values[last]);
   const first = Math.floor(random() * Math.min(written.length, values.length));
   const ways = DIGITS.map(Number).flatMap((value) => {
     const after = [value, ...valuesOf({ start: value, steps: problem.steps.slice(first + 1) })];

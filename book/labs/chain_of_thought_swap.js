@@ -1,7 +1,7 @@
 /* The second view of the lab: the words stay, and their keys and values come from another problem's run. */
 
 import { make } from "./shell.js";
-import { answersOf, otherProblem, valueOf, wordsOf } from "./chain_of_thought_problems.js";
+import { namedAnswer, otherProblem, valueOf, wordsOf } from "./chain_of_thought_problems.js";
 import { asFor, kindsOf, saidBy } from "./chain_of_thought_scratchpad.js";
 import { randomFrom } from "./toy.js";
 import { barList, panel, percent, tokenStrip } from "./views.js";
@@ -30,13 +30,15 @@ export function swapPanel({ lab, update }) {
   const says = lab.toggles({ key: "says", label: "The other run reads", options: TEXTS, onChange: update, into: how });
   lab.button({ label: "Another run", into: how, onClick: () => change({ other: seed() + 1 }) });
   const bars = barList({ label: "Answers with the swapped memory", format: percent });
+  const closings = barList({ label: "Closing words with the swapped memory", format: percent });
   const strip = tokenStrip({ label: "The words of the scratchpad", onSelect: (at) => change({ place: at }) });
   const other = make("p", { class: "dtrs-lab-note" });
   const sentence =
     "Every word that was read is kept as a key and a value in each head, and the answer reads those, not the words. " +
     "Here the words stay, and the keys and values of the shaded ones are taken from a run on another problem.";
   const { element } = panel("The same words, another memory", sentence);
-  element.append(verdict, make("div", { class: "dtrs-lab-columns" }, bars.element, how), other, strip.element);
+  const said = make("div", { class: "dtrs-lab-panel" }, bars.element, closings.element);
+  element.append(verdict, make("div", { class: "dtrs-lab-columns" }, said, how), other, strip.element);
 
   function change(changes) {
     lab.state.set(changes);
@@ -63,14 +65,13 @@ export function swapPanel({ lab, update }) {
     const places = words.map((_, at) => at).filter(chosen);
     const instead = { problem: donor, scratchpad: theirs, places };
     const now = await thinker.answer(problem, words, { instead });
-    bars.update(
-      now.options.map((option, at) => ({
-        label: problem.options ? `${option}: ${problem.options[at]}` : option,
-        value: now.shares[at],
-        note: `was ${percent(open.shares[at])}`,
-      })),
-      { max: 1 },
-    );
+    const row = (choice, was) => (option, at) => ({
+      label: namedAnswer(problem, option),
+      value: choice.shares[at],
+      note: `was ${percent(was.shares[at])}`,
+    });
+    bars.update(now.options.map(row(now, open)), { max: 1 });
+    closings.update(now.closing.options.map(row(now.closing, open.closing)), { max: 1 });
     strip.update(words, {
       selected: place,
       shades: words.map((_, at) => Number(places.includes(at))),
@@ -80,16 +81,16 @@ export function swapPanel({ lab, update }) {
   }
 
   function drawWords({ problem, donor, words, places, open, now }) {
-    const value = valueOf(donor);
-    const letters = answersOf(problem, value);
-    const result = problem.options ? `${value} (${letters.join(" and ")})` : `${value}`;
+    const result = namedAnswer(problem, valueOf(donor));
     const share = ({ said, shares }) => `${said}, ${percent(Math.max(...shares))}`;
-    const moves = open.said !== now.said;
-    const before = percent(Math.max(...open.shares));
-    const change = moves ? `goes from ${share(open)}, to ${share(now)}` : `stays ${share(now)}; it was ${before}`;
+    const moved = (was, is) =>
+      was.said !== is.said
+        ? `goes from ${share(was)}, to ${share(is)}`
+        : `stays ${share(is)}; it was ${percent(Math.max(...was.shares))}`;
     verdict.textContent = words.length
       ? `No word has changed; behind ${places.length} of ${words.length} words stands what a run on a problem with ` +
-        `the result ${result} left there. The answer ${change}.`
+        `the result ${result} left there. The answer ${moved(open, now)}. ` +
+        `The closing word ${moved(open.closing, now.closing)}.`
       : "Nothing is written, so there is nothing to swap.";
     const text = wordsOf(donor).slice(1).join(" ");
     const below = says.value === "own" ? " Below a word stands what the other run read in its place." : "";
