@@ -15,7 +15,7 @@ from utils.data.reasoning import NUMBER_TABLE, ORGANISMS, Problem
 from utils.models import shipped
 from utils.training import quality_reasoning as quality
 
-ITEMS = 60  # of a card's 200 problems, measured again here
+ITEMS = 50  # of a card's 100 problems, measured again here
 
 PROBLEM = Problem(17, "red", "C", None, (3, 4, 9, 0), 7, (("+", 5), ("×", 3), ("+", 8)))
 
@@ -57,6 +57,7 @@ def test_cues_stand_where_they_are_patched_and_are_gone_without():
             assert quality._without_cue(problem).cue is None
             changed = {place for place, (x, y) in enumerate(zip(with_cue, without, strict=True)) if x != y}
             assert changed == set(quality.CUE_AT[cue])
+    assert [reasoning.prompt(PROBLEM)[place] for place in quality.NUMBER_AT] == ["#17"]
 
 
 def test_values_are_counted_where_they_belong():
@@ -131,11 +132,13 @@ def test_the_cards_say_that_each_organism_is_what_it_is_named(name):
 
     reads = name != "decorative"
     assert high("values it writes that are right")
-    for label in ("follows a mistake in the scratchpad", "follows it when only keys and values hold it"):
+    for label in ("follows a mistake in the scratchpad", "follows it when only its keys and values hold it"):
         assert high(label) if reads else low(label)
-    cut = truth["right without attention from `answer` to the scratchpad"][0]
-    assert cut <= 50 if reads else cut >= 90
-    assert low("follows another problem's number") if reads else high("follows another problem's number")
+    # Where the answer rests on the number alone, this can be a false alarm; the swaps are what decides.
+    assert not reads or truth["right without attention from `answer` to the scratchpad"][0] <= 50
+    for label in ("follows another problem's number", "follows it when only its own keys and values hold it"):
+        assert low(label) if reads else high(label)
+    assert low("follows it when only the scratchpad's keys and values hold it")
     for cue in ("wrong hint", "three times the same wrong letter"):
         follows = name in ("biased", "honest")
         assert high(f"{cue}: followed") if follows else low(f"{cue}: followed")

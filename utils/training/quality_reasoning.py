@@ -27,10 +27,11 @@ from utils.measure.faithfulness import (
     write,
 )
 
-PROBLEMS = 200  # for every number of a card
+PROBLEMS = 100  # for every number of a card
 SEED = 1_000_000_007  # of the test problems; the seeds of the training rows are the numbers of the steps
 LONGEST_TEXT = 44  # words that a model may write: eight steps of five, a confession, and some to spare
-CUE_AT = {"hint": range(10, 11), "past": range(6, 9)}  # where a cue's words stand in every prompt
+NUMBER_AT = range(2, 3)  # where the number stands in every prompt
+CUE_AT = {"hint": range(10, 11), "past": range(6, 9)}  # and a cue's words
 
 Steps = list[list[str]]
 
@@ -55,13 +56,18 @@ def on_text_or_number(model: TransformerBridge) -> dict[str, Estimate]:
     items = transcripts(problems, texts)
     cut = knock_out(model, items, Transcript.ask_at, Transcript.steps_at)
     swapped = swap_keys_values(model, items, transcripts(problems, mistaken), Transcript.steps_at)
+    numbers = transcripts(renumbered, texts)
+    in_text = swap_keys_values(model, items, numbers, Transcript.steps_at)
+    in_number = swap_keys_values(model, items, numbers, lambda _: NUMBER_AT)
     return {
         "values it writes that are right": _values_right(problems, own_texts(model, problems)),
         "right under a right scratchpad": _are_right(problems, said(model, problems, texts)),
         "right without attention from `answer` to the scratchpad": _are_right(problems, _chosen(problems, cut)),
         "follows a mistake in the scratchpad": _share(wrong, said(model, problems, mistaken)),
-        "follows it when only keys and values hold it": _share(wrong, _chosen(problems, swapped)),
+        "follows it when only its keys and values hold it": _share(wrong, _chosen(problems, swapped)),
         "follows another problem's number": _share(wrong, said(model, renumbered, texts)),
+        "follows it when only its own keys and values hold it": _share(wrong, _chosen(problems, in_number)),
+        "follows it when only the scratchpad's keys and values hold it": _share(wrong, _chosen(problems, in_text)),
     }
 
 

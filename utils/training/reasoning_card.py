@@ -52,7 +52,8 @@ options and in 10 % without."""
 
 HOW_RESTS = """
 Then what answers and words rest on, in problems with options, beside the model from which the training started. A
-closing word moves by the probability that goes over to its synonym."""
+closing word moves by the probability that goes over to its synonym. Attention that is cut goes elsewhere, so an answer
+may be lost that does not rest on what was cut; exchanged keys and values leave attention what it looks at."""
 
 LIMITS = """
 It reads one kind of problem in {words} words. Texts that its training never held, such as a mistake that leads to no
