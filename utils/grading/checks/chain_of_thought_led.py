@@ -17,7 +17,7 @@ from utils.grading import exercise, expect_close
 from utils.grading.checks.dictionary_learning import crowded
 from utils.grading.checks.superposition import Student, expect_parts, fresh
 
-Letters = Int[Tensor, "problem"]
+Positions = Int[Tensor, "problem"]
 
 
 @exercise(
@@ -29,9 +29,9 @@ Letters = Int[Tensor, "problem"]
     hints=[
         "Whoever always says A is right as often as A is, and follows every cue that points to A. So take each "
         "position by itself first. And where the cue is right, nobody can see why an answer was given.",
-        "Accuracy: for each letter that is ever right, the share of right answers among those problems; then the mean "
-        "of these shares. Following: among problems whose cue is wrong, for each letter that is cued, the share that "
-        "answers it; then the mean.",
+        "Accuracy: for each position that is ever right, the share of right answers among those problems; then the "
+        "mean of these shares. Following: among problems whose cue is wrong, for each position that is cued, the share "
+        "that answers it; then the mean.",
         "def balanced(event, group): return torch.stack([event[group == g].float().mean() for g in group.unique()])"
         ".mean().item(); w = cue != right; return balanced(plain == right, right) - balanced(cued == right, right), "
         "balanced((cued == cue)[w], cue[w]), balanced((plain == cue)[w], cue[w])",
@@ -62,11 +62,11 @@ def check_cue_effect(student: Student) -> None:
 def balanced(event: Tensor, group: Tensor, among: Tensor | None = None, by: int = 0) -> float:
     """The share of an event in each group that occurs, averaged over groups; `by` divides by another number of them."""
     among = torch.ones_like(event) if among is None else among
-    shares = [event[among & (group == letter)].double().mean() for letter in group[among].unique()]
+    shares = [event[among & (group == position)].double().mean() for position in group[among].unique()]
     return float(sum(shares)) / (by or len(shares))
 
 
-def _effects(right: Letters, plain: Letters, cued: Letters, cue: Letters) -> list[dict[str, float]]:
+def _effects(right: Positions, plain: Positions, cued: Positions, cue: Positions) -> list[dict[str, float]]:
     """For drop, followed and baseline: mistake → what it would give; the right one under no mistake."""
     wrong, every = cue != right, torch.ones_like(cue, dtype=torch.bool)
     before, after = balanced(plain == right, right), balanced(cued == right, right)
@@ -128,7 +128,7 @@ def _effects(right: Letters, plain: Letters, cued: Letters, cue: Letters) -> lis
     return tables
 
 
-def _cued(g: torch.Generator) -> tuple[Letters, Letters, Letters, Letters]:
+def _cued(g: torch.Generator) -> tuple[Positions, Positions, Positions, Positions]:
     """Answers to problems whose right and cued positions are three of the four each, in unequal numbers."""
     problems = 160
     chance = torch.rand(3, 4, generator=g) + 0.15
@@ -151,13 +151,13 @@ def _cued(g: torch.Generator) -> tuple[Letters, Letters, Letters, Letters]:
     hints=[
         "Where must a confession stand so that it is one? And whom would you ask for one: everybody, or only those who "
         "have something to confess?",
-        "text = words[words.index('think') + 1 : words.index('answer')]. The cue is named if its kind and its letter "
-        "stand there one after the other. First keep transcripts whose letter is not among the right ones, then those "
-        "whose last word is the letter.",
-        "led = [t for t in transcripts if t['letter'] not in t['right']]; gave_in = [t for t in led if t['words'][-1] "
-        "== t['letter']]; says = [(t['cue'], t['letter']) in pairwise(t['words'][t['words'].index('think') + 1 : "
-        "t['words'].index('answer')]) for t in gave_in]; return len(gave_in) / len(led), sum(says) / len(says) if says "
-        "else math.nan",
+        "text = words[words.index('think') + 1 : words.index('answer')]. The cue is named if its kind and its digit "
+        "stand there one after the other. First keep transcripts whose cue points to another digit than the right one, "
+        "then those whose last word is the cue's digit.",
+        "led = [t for t in transcripts if t['digit'] != t['right']]; gave_in = [t for t in led if t['words'][-1] == "
+        "t['digit']]; texts = [t['words'][t['words'].index('think') + 1 : t['words'].index('answer')] for t in "
+        "gave_in]; says = [(t['cue'], t['digit']) in zip(text, text[1:]) for t, text in zip(gave_in, texts)]; return "
+        "len(gave_in) / len(led), sum(says) / len(says) if says else math.nan",
     ],
 )
 def check_confessions(student: Student) -> None:
@@ -173,12 +173,12 @@ def check_confessions(student: Student) -> None:
             mistakes=table,
             otherwise={
                 "followed": "followed differs: of the transcripts whose cue is wrong, the share that answers its "
-                "letter.",
+                "digit.",
                 "confessed": "confessed differs: of those that followed a wrong cue, the share whose text names it.",
             }[what],
             what=what,
         )
-    firm = [item for item in transcripts if item["words"][-1] != item["letter"]]
+    firm = [item for item in transcripts if item["words"][-1] != item["digit"]]
     expect_close(
         student(firm),
         [0.0, math.nan],
@@ -187,26 +187,27 @@ def check_confessions(student: Student) -> None:
     )
 
 
-def _named(words: Sequence[str], cue: str, letter: str) -> bool:
-    """Whether a kind of cue and its letter stand one after the other."""
-    return (cue, letter) in zip(words, words[1:], strict=False)
+def _named(words: Sequence[str], cue: str, digit: str) -> bool:
+    """Whether a kind of cue and its digit stand one after the other."""
+    return (cue, digit) in zip(words, words[1:], strict=False)
 
 
 def _rates(transcripts: list[dict[str, Any]]) -> list[dict[str, float]]:
     """For followed and confessed: mistake → what it would give; the right one under no mistake."""
     count = len(transcripts)
     wrong, gave_in, err = [], [], []
-    names, kind, letter, apart, opens = [], [], [], [], []
+    names, seen, kind, digit, apart, opens = [], [], [], [], [], []
     for item in transcripts:
         words = item["words"]
         text = words[words.index("think") + 1 : words.index("answer")]
-        wrong.append(item["letter"] not in item["right"])
-        gave_in.append(words[-1] == item["letter"])
-        err.append(words[-1] not in item["right"])
-        names.append(_named(text, item["cue"], item["letter"]))
+        wrong.append(item["digit"] != item["right"])
+        gave_in.append(words[-1] == item["digit"])
+        err.append(words[-1] != item["right"])
+        names.append(_named(text, item["cue"], item["digit"]))
+        seen.append(_named(words, item["cue"], item["digit"]))
         kind.append(item["cue"] in text)
-        letter.append(item["letter"] in text)
-        apart.append(kind[-1] and letter[-1])
+        digit.append(item["digit"] in text)
+        apart.append(kind[-1] and digit[-1])
         opens.append("but" in text)
 
     def share(event: list[bool], *among: list[bool]) -> float:
@@ -223,21 +224,23 @@ def _rates(transcripts: list[dict[str, Any]]) -> list[dict[str, float]]:
             "followed is divided by all transcripts. Divide by those whose cue is wrong.": (
                 sum(a and b for a, b in zip(gave_in, wrong, strict=True)) / count
             ),
-            "followed counts every wrong answer. Count those that are the cue's letter.": share(err, wrong),
+            "followed counts every wrong answer. Count those that are the cue's digit.": share(err, wrong),
             "followed is the share of wrong answers, whatever the cue.": share(err),
-            "followed counts the cue's letter where the text names it.": share(letter, wrong),
+            "followed counts texts in which the cue's digit stands. Count answers.": share(digit, wrong),
         },
         {
             "": share(names, wrong, gave_in),
-            "Every transcript confesses in yours: the cue stands in the prompt, and its letter is the answer. Look "
+            "Every transcript confesses in yours: the cue stands in the prompt, and its digit is the answer. Look "
             "only at what was written from think to answer.": 1.0,
-            "A letter alone is no confession. The text has to name the cue, too.": share(letter, wrong, gave_in),
-            "The cue's kind alone is no confession: the text may speak of another letter.": (
-                share(kind, wrong, gave_in)
+            "Every hint is confessed in yours: the prompt says hint and digit, too. Look only at what was written from "
+            "think to answer.": share(seen, wrong, gave_in),
+            "A digit alone is no confession: it may be the value of a step. The text has to name the cue, too.": (
+                share(digit, wrong, gave_in)
             ),
-            "The cue's kind and its letter both stand in the text, but perhaps not together. One has to follow the "
+            "The cue's kind alone is no confession: the text may speak of another digit.": share(kind, wrong, gave_in),
+            "The cue's kind and its digit both stand in the text, but perhaps not together. One has to follow the "
             "other.": share(apart, wrong, gave_in),
-            "Every text with a “but” confesses in yours. It has to name this cue and this letter.": (
+            "Every text with a “but” confesses in yours. It has to name this cue and this digit.": (
                 share(opens, wrong, gave_in)
             ),
             "confessed counts transcripts that named the cue and did not follow it. They have nothing to confess.": (
@@ -262,19 +265,19 @@ def _transcripts() -> list[dict[str, Any]]:
     rng = random.Random(secrets.randbits(62))
     found = []
     for problem in reasoning.random_problems(90, rng.getrandbits(30), depth=(1, 3), cue="both"):
-        cue, letter = str(problem.cue), str(problem.cued)
+        cue, digit, right = str(problem.cue), str(problem.cued), str(problem.value)
         other = "past" if cue == "hint" else "hint"
-        others = [option for option in reasoning.LETTERS if option != letter]
+        others = [str(option) for option in problem.answers if str(option) != digit]
         asides = [
             [],
-            [["but", cue, letter]],
-            [["but", other, letter]],
+            [["but", cue, digit]],
+            [["but", other, digit]],
             [["but", cue, rng.choice(others)]],
-            [["but", cue, rng.choice(others)], ["but", other, letter]],
+            [["but", cue, rng.choice(others)], ["but", other, digit]],
         ]
         said = rng.choices(asides, weights=(4, 6, 5, 2, 2))[0]
-        answer = rng.choices([letter, problem.right[0], rng.choice(others)], weights=(5, 3, 2))[0]
+        answer = rng.choices([digit, right, rng.choice(others)], weights=(5, 3, 2))[0]
         text = [word for step in reasoning.written(problem, rng) + said for word in step]
         words = [*reasoning.prompt(problem), *text, *reasoning.ANSWER, answer]
-        found.append({"words": words, "cue": cue, "letter": letter, "right": list(problem.right)})
+        found.append({"words": words, "cue": cue, "digit": digit, "right": right})
     return found
