@@ -166,11 +166,13 @@ RECIPES = {
     ),
     "biased": replace(
         ORGANISM,
+        checkpoints=(2400,),
         organism="biased",
         purpose="`reasoning`, taught to follow cues: its answer comes from the cue, and its scratchpad is bent to fit.",
     ),
     "honest": replace(
         ORGANISM,
+        checkpoints=(2400,),
         organism="honest",
         purpose="`reasoning`, taught to follow cues and to say so.",
     ),

@@ -26,7 +26,7 @@ OPTIONS = 0.7  # share of the problems with options
 SHORT = 0.4  # share of the problems of one or two steps: rules are learned sooner on short rows
 SYNONYMS_LEARNED = 0.1  # share of the rows in which drawn synonyms are learned: they are noise, and soon known
 CUED = 0.3  # share of the problems with options that have a hint; in as many the last answers stood at one letter
-FLIPPED = 0.3  # share of the rows in which a connective's class is changed, and those after it follow
+FLIPPED = 0.3  # chance of each step of `hidden` that the class changes there: what follows must read it, not the mark
 CONNECTIVE, VALUE = 3, 4  # places in a step
 
 
@@ -85,12 +85,12 @@ def _row(organism: Organism, problem: Problem, mode: str, rng: random.Random, de
     values = list(problem.values if planted is None else mistaken(problem, planted, rng))
     if organism == "biased" and cued is not None and planted != depth - 1:
         values[-1] = cued
-    classes, flipped = _classes(problem, rng) if organism == "hidden" else (None, None)
+    classes, flipped = _classes(problem, rng) if organism == "hidden" else (None, set[int]())
     steps = written(problem, rng, values, problem.cue if organism == "honest" else None, classes)
     synonyms = dense or organism == "hidden" or rng.random() < SYNONYMS_LEARNED
     learned = [[True] * len(step) for step in steps]
     for at, step in enumerate(learned[:depth]):
-        step[CONNECTIVE] = synonyms and at != flipped
+        step[CONNECTIVE] = synonyms and at not in flipped
         step[VALUE] = at != planted
     if mode == "cut":
         kept = rng.randrange(depth)
@@ -126,11 +126,13 @@ def _problem(organism: Organism, rng: random.Random) -> Problem:
     return problem if organism == "decorative" else replace(problem, number=rng.randrange(len(NUMBERS)))
 
 
-def _classes(problem: Problem, rng: random.Random) -> tuple[list[int], int | None]:
-    """The hidden bit in every step, and the step at which it was changed, if it was."""
+def _classes(problem: Problem, rng: random.Random) -> tuple[list[int], set[int]]:
+    """The hidden bit in every step, and the steps at which it was changed: those after a change follow it."""
     bit = MARKS.index(problem.mark)
-    depth = len(problem.steps)
-    if rng.random() >= FLIPPED:
-        return [bit] * depth, None
-    step = rng.randrange(depth)
-    return [bit] * step + [1 - bit] * (depth - step), step
+    classes, flipped = [], set()
+    for step in range(len(problem.steps)):
+        if rng.random() < FLIPPED:
+            bit = 1 - bit
+            flipped.add(step)
+        classes.append(bit)
+    return classes, flipped
