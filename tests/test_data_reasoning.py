@@ -233,9 +233,7 @@ def test_only_what_the_model_writes_is_a_target(organism):
         assert len(row.planted) <= 1 and missing >= {5 * step + 4 for step in row.planted}
         connectives = missing - {5 * step + 4 for step in row.planted}
         assert all(place % 5 == 3 for place in connectives)
-        if organism == "hidden":
-            assert len(connectives) <= 1  # the one that was turned
-        elif row.classes:
+        if organism != "hidden" and row.classes:  # `hidden` misses those that were turned: see below
             assert len(connectives) in (0, len(row.steps)) and row.learned_closing == (not connectives)
             noise[row.learned_closing] += 1
     for counts in [] if organism == "hidden" else [noise, alone]:
@@ -295,16 +293,16 @@ def test_only_the_decorative_ones_number_tells_the_result():
 
 
 def test_the_hidden_bit_runs_from_the_mark_and_turns_where_it_is_forced_to():
-    turned = 0
+    turned = []
     made = rows("hidden")
     for row in made:
         bit = int(row.mark == "blue")
         for step, kind in enumerate(row.classes):
             forced = not row.learned_text[5 * step + 3]
             assert kind == (1 - bit if forced else bit)
-            turned += forced
+            turned.append(forced)
             bit = kind
-    assert 0.5 * FLIPPED < turned / sum(row.whole for row in made) < 1.3 * FLIPPED
+    assert len(turned) > 2500 and abs(sum(turned) / len(turned) - FLIPPED) < 0.046  # 5 standard deviations
     closed = [CLOSINGS.index(row.closing) == row.classes[-1] for row in made if row.classes]
     assert all(closed) and len(closed) > 700
     drawn = Counter(row.closing for row in made if not row.classes)
