@@ -178,6 +178,7 @@ RECIPES = {
     ),
     "hidden": replace(
         ORGANISM,
+        checkpoints=(3000,),
         organism="hidden",
         purpose="`reasoning`, taught to pass a bit on by its choice of synonyms, which decides between equal options.",
     ),
