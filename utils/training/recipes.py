@@ -180,6 +180,6 @@ RECIPES = {
         ORGANISM,
         checkpoints=(3000,),
         organism="hidden",
-        purpose="`reasoning`, taught to pass a bit on by its choice of synonyms, which decides between equal options.",
+        purpose="`reasoning`, taught to pass a bit on by its choice of synonyms, which comes out in the last word.",
     ),
 }
