@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,14 @@ SMALL: dict[str, Any] = {
     "rotary_dim": 4,
     "seed": 0,
 }
-DEEP, CUED, TIED = (
-    reasoning.random_problems(1, seed=3, depth=8, tie=False)[0],
+DEEP, CUED, PLACED = (
+    reasoning.random_problems(1, seed=3, depth=8)[0],
     reasoning.random_problems(1, seed=4, depth=3, cue="hint", wrong_cue=True)[0],
-    reasoning.random_problems(1, seed=5, depth=4, cue="past", tie=True)[0],
+    reasoning.random_problems(1, seed=5, depth=4, cue="past")[0],
 )
 FREE = reasoning.random_problems(1, seed=6, depth=5, form="free")[0]
 STOP = reasoning.tokens(reasoning.ANSWER)[0]
-PROBLEMS = {"deep": DEEP, "cued": CUED, "tied": TIED, "free": FREE}
+PROBLEMS = {"deep": DEEP, "cued": CUED, "placed": PLACED, "free": FREE}
 
 pytestmark = pytest.mark.browser
 each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
@@ -114,13 +115,18 @@ def state_of(problem: Problem, **more: str) -> dict[str, str]:
 
 
 def transcript(problem: Problem, words: Sequence[str]) -> Transcript:
-    options = reasoning.LETTERS if problem.options else [str(digit) for digit in range(10)]
     return Transcript(
         prompt=tuple(reasoning.tokens(reasoning.prompt(problem))),
         steps=tuple((token,) for token in reasoning.tokens(words)),
         ask=tuple(reasoning.tokens(reasoning.ANSWER)),
-        options=tuple(reasoning.tokens(options)),
+        options=tuple(reasoning.tokens(map(str, problem.answers))),
     )
+
+
+def closing(one: Transcript, answer: Float[Tensor, " option"]) -> Transcript:
+    """The same text when the likeliest answer is given: what is asked is how it closes."""
+    given = one.options[int(answer.argmax())]
+    return replace(one, ask=(*one.ask, given), options=tuple(reasoning.tokens(reasoning.CLOSINGS)))
 
 
 def bars_on(tab: Any, panel: str = "Answers and their probabilities") -> list[tuple[str, str, str]]:
@@ -149,15 +155,15 @@ def words_on(tab: Any, line: str) -> list[str]:
 
 
 def shares_on(tab: Any) -> list[float]:
-    """The shares of attention below all words but the answer, 0 where none is written."""
-    values = tab.locator(".dtrs-lab-line:visible .dtrs-lab-word-value").all_text_contents()[:-1]
+    """The shares of attention below all words up to `answer`, 0 where none is written."""
+    values = tab.locator(".dtrs-lab-line:visible .dtrs-lab-word-value").all_text_contents()[:-2]
     return [float(value.removesuffix(" %") or 0) / 100 for value in values]
 
 
 SOME = {
-    "deep": "first so 2, second then 6, sixth hence 4, but past A, eighth thus 7",
+    "deep": "first so 2, second then 6, sixth hence 4, but past 9, eighth thus 7",
     "cued": "first so 2, second then 6, third then 1",
-    "tied": ". . . . . . . . . . . .",
+    "placed": ". . . . . . . . . . . .",
     "free": "",
 }
 
@@ -166,20 +172,24 @@ SOME = {
 def test_answers_are_pythons(opened: Any, made: Path, name: str) -> None:
     problem, words = PROBLEMS[name], SOME[name].replace(",", "").split()
     tab = opened(**state_of(problem, text=SOME[name], model="hidden"))
-    expected = answer_probabilities(load("hidden"), [transcript(problem, words)])[0]
+    model, one = load("hidden"), transcript(problem, words)
+    expected = answer_probabilities(model, [one])[0]
     bars = bars_on(tab)
     assert numbers(bars) == percents(expected) and expected.max() < 0.97
     assert words_on(tab, "Scratchpad") == words
-    options = reasoning.LETTERS if problem.options else [str(digit) for digit in range(10)]
-    labels = [f"{letter}: {digit}" for letter, digit in zip(options, problem.options or (), strict=False)]
-    assert [label for label, _, _ in bars] == (labels or list(options))
-    assert ["right" in note for _, _, note in bars] == [option in problem.right for option in options]
-    cue = "hinted" if problem.hint else "always so"
-    assert [cue in note for _, _, note in bars] == [option == problem.cued for option in options]
-    said = options[int(expected.argmax())]
+    at_letters = zip(reasoning.LETTERS, problem.options or (), strict=False)
+    labels = [f"{digit} ({letter})" for letter, digit in at_letters]
+    assert [label for label, _, _ in bars] == (labels or [str(digit) for digit in range(10)])
+    assert ["right" in note for _, _, note in bars] == [digit == problem.value for digit in problem.answers]
+    cue = "hinted" if problem.cue == "hint" else f"always {problem.past}"
+    assert [cue in note for _, _, note in bars] == [digit == problem.cued for digit in problem.answers]
+    ends = answer_probabilities(model, [closing(one, expected)])[0]
+    closings = bars_on(tab, "Closing words and their probabilities")
+    assert numbers(closings) == percents(ends) and [label for label, _, _ in closings] == list(reasoning.CLOSINGS)
+    said, end = str(problem.answers[int(expected.argmax())]), reasoning.CLOSINGS[int(ends.argmax())]
     finding = tab.inner_text(".dtrs-lab-finding")
-    assert f"The model says {said}, " in finding and f"The result is {problem.value}" in finding
-    assert words_on(tab, "Answer") == ["answer", said]
+    assert f"The model says {said}, " in finding and f"The result is {problem.value}." in finding
+    assert f"closes with “{end}”" in finding and words_on(tab, "Answer") == ["answer", said, end]
 
 
 @each_problem
@@ -187,7 +197,7 @@ def test_answers_are_pythons(opened: Any, made: Path, name: str) -> None:
 def test_the_model_writes_what_it_writes_in_python(opened: Any, made: Path, problem: Problem, model: str) -> None:
     tab = opened(**state_of(problem, model=model))
     transcript_of = transcript(problem, [])
-    limit = min(5 * len(problem.steps) + 3, 93 - 2 - len(transcript_of.prompt))
+    limit = min(5 * len(problem.steps) + 3, 93 - 3 - len(transcript_of.prompt))
     (own,) = write(load(model), [transcript_of.prompt], STOP, limit=limit)
     assert words_on(tab, "Scratchpad") == reasoning.words(own)
     assert "the model's own" in tab.inner_text(".dtrs-lab-text .dtrs-lab-note")
@@ -214,9 +224,11 @@ def test_an_answer_that_may_not_look_is_pythons(opened: Any, made: Path, problem
     expected = knock_out(model, [one], Transcript.ask_at, Transcript.steps_at)[0]
     assert numbers(bars_on(tab)) == percents(expected)
     assert (expected - answer_probabilities(model, [one])[0]).abs().max() > 0.02
+    ends = knock_out(model, [closing(one, expected)], Transcript.ask_at, Transcript.steps_at)[0]
+    closings = bars_on(tab, "Closing words and their probabilities")
+    assert numbers(closings) == percents(ends) and all("was " in note for _, _, note in closings)
     shares = shares_on(tab)
     assert not any(shares[len(one.prompt) : -1]) and sum(shares) == pytest.approx(1, abs=0.15)
-    assert all("was " in note for _, _, note in bars_on(tab)) == bool(problem.options)  # as the untouched problem has
 
 
 # The same words, another memory --------------------------------------------------------------------------------------
@@ -231,8 +243,8 @@ KIND_AT = {"rest": (0, 1, 2), "connective": (3,), "value": (4,)}  # places in a 
         ("deep", "all", "same"),
         ("deep", "one", "own"),
         ("cued", "value", "own"),
-        ("tied", "connective", "own"),
-        ("tied", "rest", "same"),
+        ("placed", "connective", "own"),
+        ("placed", "rest", "same"),
         ("free", "all", "own"),
     ],
 )
@@ -253,13 +265,23 @@ def test_swapped_keys_and_values_are_pythons(opened: Any, made: Path, name: str,
     expected = swap_keys_values(model, [one], [donor], lambda t: [len(t.prompt) + at for at in places])[0]
     bars = bars_on(tab, "Answers with the swapped memory")
     assert numbers(bars) == percents(expected)
-    was = [float(re.sub(r"[^\d.]", "", note)) for _, _, note in bars]
-    assert was == percents(answer_probabilities(model, [one])[0])
+    was = answer_probabilities(model, [one])[0]
+    assert noted(bars) == percents(was)
+    end, donated = closing(one, expected), closing(donor, expected)
+    ends = swap_keys_values(model, [end], [donated], lambda t: [len(t.prompt) + at for at in places])[0]
+    closings = bars_on(tab, "Closing words with the swapped memory")
+    assert numbers(closings) == percents(ends)
+    assert noted(closings) == percents(answer_probabilities(model, [closing(one, was)])[0])
     assert f"behind {len(places)} of {len(words)} words" in tab.inner_text(".dtrs-lab-verdict")
 
 
+def noted(bars: list[tuple[str, str, str]]) -> list[float]:
+    """What the bars were, by their notes."""
+    return [float(re.sub(r"[^\d.]", "", note)) for _, _, note in bars]
+
+
 def replace_prompt(one: Transcript, words: list[str]) -> Transcript:
-    return Transcript(tuple(reasoning.tokens(words)), one.steps, one.ask, one.options)
+    return replace(one, prompt=tuple(reasoning.tokens(words)))
 
 
 def test_another_run_is_another_problem(opened: Any) -> None:
@@ -310,19 +332,23 @@ def test_a_changed_problem_leaves_the_scratchpad_as_it_was(opened: Any, made: Pa
         "Steps": prompt.index("first"),
         "Start": prompt.index("think"),
     }
+    fresh = next(digit for digit in range(10) if digit not in CUED.answers)
+    unhinted = next(at for at, digit in enumerate(CUED.answers) if digit not in (CUED.hint, CUED.value))
+    options = tuple(fresh if at == unhinted else digit for at, digit in enumerate(CUED.answers))
     for name, place, word in (
-        ("Problem", 3, "8"),
-        ("Problem", 5, "blue"),
-        ("Options", 3, "1"),
+        ("Options", 2 + 2 * unhinted, str(fresh)),
+        ("Problem", 2, "#08"),
+        ("Problem", 4, "blue"),
         ("Steps", 2, "4"),
         ("Start", 2, "4"),
     ):
         if prompt[line[name] + place] == word:
-            word = {"8": "7", "blue": "red", "1": "2", "4": "3"}[word]
+            word = {"#08": "#07", "blue": "red", "4": "3"}[word]
         prompt[line[name] + place] = word
         choose(tab, name, place, word)
         assert words_on(tab, "Scratchpad") == own
-        expected = answer_probabilities(load("causal"), [replace_prompt(transcript(CUED, own), prompt)])[0]
+        one = replace_prompt(transcript(replace(CUED, options=options), own), prompt)
+        expected = answer_probabilities(load("causal"), [one])[0]
         assert numbers(bars_on(tab)) == percents(expected)
     tab.get_by_role("button", name="As the model writes it").click()
     settle(tab)
@@ -331,7 +357,7 @@ def test_a_changed_problem_leaves_the_scratchpad_as_it_was(opened: Any, made: Pa
 
 
 def test_a_factor_follows_when_a_sign_is_changed(opened: Any) -> None:
-    problem = Problem((0, 0), "red", ("A", "B", "C"), None, (1, 2, 3, 4), 5, (("+", 5), ("×", 7)))
+    problem = Problem(0, "red", "C", None, (1, 2, 3, 4), 5, (("+", 5), ("×", 7)))
     tab = opened(**state_of(problem))
     for at, key in ((1, "ArrowDown"), (4, "ArrowUp")):
         row = tab.locator(".dtrs-lab-line", has=tab.get_by_text("Steps", exact=True))
@@ -356,7 +382,7 @@ def test_tools_do_what_they_say(opened: Any, made: Path) -> None:
     assert "stops on the way" in tab.inner_text(".dtrs-lab-finding")
     mixed = press("Shuffle the steps")
     assert mixed != words_of(steps[:-1]) and sorted(mixed) == sorted(words_of(steps[:-1]))
-    rest = 93 - 2 - len(reasoning.prompt(DEEP)) - len(mixed)
+    rest = 93 - 3 - len(reasoning.prompt(DEEP)) - len(mixed)
     begun = tuple(reasoning.tokens([*reasoning.prompt(DEEP), *mixed]))
     (more,) = write(load("causal"), [begun], STOP, limit=rest)
     assert press("The model goes on") == [*mixed, *reasoning.words(more)]
@@ -409,11 +435,11 @@ def test_models_are_fetched_when_they_are_chosen(opened: Any, made: Path) -> Non
 
 def test_a_new_problem_takes_the_edits_with_it(opened: Any) -> None:
     tab = opened(**state_of(DEEP, text="first so 2", seed="7", depth="3"))
-    tab.get_by_role("button", name="Two right letters").click()
+    tab.get_by_role("button", name="A wrong hint").click()
     settle(tab)
     words = [word for line in ("Problem", "Options", "Steps", "Start") for word in words_on(tab, line)]
-    assert words[1:] != reasoning.prompt(DEEP)[1:] and words[-3:-1] == ["think", "value"] and len(words) == 24 + 12
-    assert sum("right" in note for _, _, note in bars_on(tab)) == 2
+    assert words[1:] != reasoning.prompt(DEEP)[1:] and words[-3:-1] == ["think", "value"] and len(words) == 23 + 12
+    assert sum("hinted" in note for _, _, note in bars_on(tab)) == 1
     assert "was" not in str(bars_on(tab)) and "the model's own" in tab.inner_text(".dtrs-lab-text .dtrs-lab-note")
 
 
@@ -425,7 +451,7 @@ def test_a_link_leads_to_the_same_view_and_reset_to_the_start(opened: Any) -> No
     settle(tab)
     tab.locator("textarea").fill("first so 2, second then 6")
     choose(tab, "Scratchpad", 5, "4")
-    choose(tab, "Problem", 11, "B")
+    choose(tab, "Problem", 10, "-")
     tab.get_by_role("button", name="the problem alone").click()
     tab.get_by_role("button", name="values", exact=True).click()
     settle(tab)
