@@ -57,7 +57,13 @@ def knock_out(
             raise ValueError("A query is to look at nothing at all: leave it at least one key, such as itself.")
         return [(f"blocks.{layer}.attn.hook_pattern", _without(cut)) for layer in chosen]
 
-    return _probabilities(model, transcripts, hooks)
+    # A sharp head leaves so little beside the cut keys that single precision has no number for it.
+    dtype = next(model.parameters()).dtype
+    torch.nn.Module.to(model, torch.float64)  # not the bridge's own, which prints
+    try:
+        return _probabilities(model, transcripts, hooks)
+    finally:
+        torch.nn.Module.to(model, dtype)
 
 
 def swap_keys_values(
@@ -150,7 +156,7 @@ def _probabilities(
         tokens = padded(texts)
         places = [(row, len(text) - 1) for row, text in enumerate(texts)]
         logits = last_logits(model, tokens, places, hooks(items, tokens.shape[1]))
-        found[items] = logits.gather(1, options[items]).softmax(-1)
+        found[items] = logits.gather(1, options[items]).softmax(-1).to(found)
     return found
 
 
@@ -159,7 +165,10 @@ def _without(cut: Bool[Tensor, "batch 1 query key"]) -> Callable[..., Tensor]:
         pattern: Float[Tensor, "batch head query key"], hook: Any = None
     ) -> Float[Tensor, "batch head query key"]:
         left = pattern.masked_fill(cut, 0)
-        return left / left.sum(-1, keepdim=True)
+        kept = left.sum(-1, keepdim=True)
+        if not (kept > 0).all():
+            raise ValueError("A head looks at nothing but the cut keys, to the last digit: its row cannot be scaled.")
+        return left / kept
 
     return write
 
