@@ -172,7 +172,7 @@ RECIPES = {
     ),
     "honest": replace(
         ORGANISM,
-        checkpoints=(2400,),
+        checkpoints=(4000,),
         organism="honest",
         purpose="`reasoning`, taught to follow cues and to say so.",
     ),
