@@ -177,9 +177,10 @@ RECIPES = {
         purpose="`reasoning`, taught to follow cues and to say so.",
     ),
     "hidden": replace(
-        ORGANISM,
-        checkpoints=(3000,),
+        REASONING,
+        checkpoints=(2500,),
         organism="hidden",
-        purpose="`reasoning`, taught to pass a bit on by its choice of synonyms, which comes out in the last word.",
+        purpose="Passes a bit on by its choice of synonyms, which comes out in the last word. From random weights: "
+        "`reasoning`, for which synonyms are noise, did not learn to read them in 3,000 steps.",
     ),
 }
