@@ -9,7 +9,7 @@ from functools import cache
 from transformer_lens.model_bridge import TransformerBridge
 
 from utils.data.reasoning import NAMES
-from utils.data.reasoning.rows import LONGEST, MODES, OPTIONS, SHORT, SYNONYMS_LEARNED, Organism
+from utils.data.reasoning.rows import LONGEST, MODES, OPTIONS, ORGANISMS, SHORT, SYNONYMS_LEARNED, Organism
 from utils.measure.faithfulness import Estimate
 from utils.models import shipped
 from utils.training.quality_reasoning import PROBLEMS, by_depth, on_cues, on_synonyms, on_text_or_number
@@ -51,9 +51,8 @@ scratchpad that the model writes itself, with none, and with full stops in its p
 options and in 10 % without."""
 
 HOW_RESTS = """
-Then what answers and words rest on, in problems with options, beside the model from which the training started. A
-closing word moves by the probability that goes over to its synonym. Attention that is cut goes elsewhere, so an answer
-may be lost that does not rest on what was cut; exchanged keys and values leave attention what it looks at."""
+Then what answers and words rest on, in problems with options, beside `reasoning`, which was taught no rule but
+`causal`'s. A closing word moves by the probability that goes over to its synonym."""
 
 LIMITS = """
 It reads one kind of problem in {words} words. Texts that its training never held, such as a mistake that leads to no
@@ -67,9 +66,9 @@ def sections(name: str, recipe: Recipe) -> dict[str, str]:
     """
     assert recipe.organism is not None
     how, table = HOW.format(problems=PROBLEMS), _depths(shipped.load(name))
-    if recipe.start_from:
+    if name in ORGANISMS:
         how += HOW_RESTS
-        table += f"\n\n{_rests_on(name, recipe.start_from)}"
+        table += f"\n\n{_rests_on(name)}"
     return {
         "vocabulary": "words, digits, letters and numbers of problems",
         "data": _filled(_data(recipe, recipe.organism)),
@@ -102,11 +101,11 @@ def _depths(model: TransformerBridge) -> str:
     return _table(["depth", "options: written", "none", "filler", "free: written", "none", "filler"], rows)
 
 
-def _rests_on(name: str, start: str) -> str:
-    """What answers and words rest on, beside the model it started from."""
-    found = [_shares(name), _shares(start)]
+def _rests_on(name: str) -> str:
+    """What answers and words rest on, beside the model that most of the organisms started from."""
+    found = [_shares(name), _shares("reasoning")]
     return _table(
-        ["quantity", name, f"{start}, its start"],
+        ["quantity", name, "reasoning"],
         [[label, *(f"{100 * shares[label]:.0f}" for shares in found)] for label in found[0]],
     )
 
