@@ -144,7 +144,7 @@ def run(model: TransformerBridge, tokens: list[int], hooks: list[dict[str, Any]]
     with torch.no_grad(), model.hooks(fwd_hooks=[(hook["name"], as_function(hook)) for hook in hooks]):
         logits, cache = model.run_with_cache(torch.tensor([tokens]))
     kept = {name: value[0].float().clone().contiguous() for name, value in cache.items()}
-    return {**kept, "logits": logits[0].clone()}
+    return {**kept, "logits": logits[0].float().clone()}
 
 
 def hooks_for(model: TransformerBridge, shapes: dict[str, list[int]]) -> dict[str, list[dict[str, Any]]]:
@@ -232,17 +232,21 @@ def write_model(folder: Path, name: str) -> None:
         shutil.copy(WEIGHTS / name / last, folder / "weights.safetensors")
     else:
         fields = SIZES | RANDOM[name]
-        weights = {
-            key.replace("_original_component.", ""): value.detach().half().contiguous()
-            for key, value in model.named_parameters()  # behind the bridge's own wrapping
-        }
-        save_file(weights, folder / "weights.safetensors")
+        save_weights(folder, model)
     (folder / "config.json").write_text(json.dumps(fields))
     tokens = tokens_for(name)
     shapes = {key: list(value.shape) for key, value in run(model, tokens, []).items()}
     for title, hooks in hooks_for(model, shapes).items():
         (folder / f"{title}.json").write_text(json.dumps({"tokens": tokens, "hooks": hooks}))
         save_file(run(model, tokens, hooks), folder / f"{title}.safetensors")
+
+
+def save_weights(folder: Path, model: TransformerBridge) -> None:
+    weights = {
+        key.replace("_original_component.", ""): value.detach().half().contiguous()
+        for key, value in model.named_parameters()  # behind the bridge's own wrapping
+    }
+    save_file(weights, folder / "weights.safetensors")
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -317,6 +321,32 @@ def test_every_hook_matters(folder: Path, title: str) -> None:
     plain = run(model, tokens, [])["logits"]
     for hook in hooks[:: len(hooks) // 12 + 1]:
         assert not torch.allclose(run(model, tokens, [hook])["logits"], plain, atol=1e-3), hook
+
+
+def test_keys_can_be_taken_from_a_sharp_head(page: Any, folder: Path) -> None:
+    """Beside a key with all the weight in single precision, the others have weights in double precision to share."""
+    fields, tokens = SIZES | {"n_layers": 1, "act_fn": "gelu"}, tokens_for("ln")
+    model = random_model(fields)
+    with torch.no_grad():
+        model.original_model.layers[0].attn.q.weight.mul_(256)
+    pattern = run(model, tokens, [])["blocks.0.attn.hook_pattern"]
+    beside = (pattern - torch.nn.functional.one_hot(pattern.argmax(-1), len(tokens))).abs().sum(-1)
+    alone = [(head, at) for head, at in (beside == 0).nonzero().tolist() if at > 0]
+    assert len(alone) > 10
+    hooks = [
+        {"name": PATTERN, "head": head, "position": at, "without": [int(pattern[head, at].argmax())]}
+        for head, at in alone
+    ]
+    (folder / "sharp").mkdir()
+    save_weights(folder / "sharp", model)
+    (folder / "sharp" / "config.json").write_text(json.dumps(fields))
+    (folder / "sharp" / "cut.json").write_text(json.dumps({"tokens": tokens, "hooks": hooks}))
+    torch.nn.Module.to(model, torch.float64)  # not the bridge's own, which prints
+    expected = run(model, tokens, hooks)
+    assert expected["blocks.0.attn.hook_pattern"].sum(-1).allclose(torch.ones(len(pattern), len(tokens)))
+    save_file(expected, folder / "sharp" / "cut.safetensors")
+    found = page("compare", "sharp", "cut")
+    assert agreed(found), found
 
 
 # --- measurements ----------------------------------------------------------------------------------------------------
@@ -467,6 +497,11 @@ Z, PATTERN = "blocks.0.attn.hook_z", "blocks.0.attn.hook_pattern"
         ({"options": {"hooks": [{"name": Z, "hold": {"along": [1, 2, 3], "at": 0}}]}}, "holds along 3 numbers"),
         ({"options": {"hooks": [{"name": Z, "without": [0]}]}}, "only attention patterns have them"),
         ({"options": {"hooks": [{"name": PATTERN, "without": [3]}]}}, "has no key 3: there are 3"),
+        ({"options": {"hooks": [{"name": PATTERN, "position": 1, "without": [0, 1]}]}}, "without any key to look at"),
+        (
+            {"options": {"hooks": [{"name": PATTERN, "scale": 1}, {"name": PATTERN, "without": [0]}]}},
+            "without any key to look at",
+        ),
         ({"options": {"hooks": [{"name": "blocks.0.attn.hook_attn_scores", "add": 1}]}}, "hook_pattern instead"),
         ({"options": {"hooks": [{"name": "embed.hook_in", "replace": 1}]}}, "run other tokens"),
         ({"tokens": []}, "at least one token"),

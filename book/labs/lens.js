@@ -16,7 +16,8 @@
  * @property {number | Float32Array} [add] what to add
  * @property {number | Float32Array} [scale] what to multiply by
  * @property {{along: Float32Array, at: number}} [hold] moves each row along a vector until their dot product is `at`
- * @property {number[]} [without] for patterns: keys that lose their weight; the other keys of a row share it
+ * @property {number[]} [without] for patterns: keys that lose their weight, as if their scores were minus infinity; the
+ *   other keys of a row share it
  * @property {(tensor: Tensor) => void} [edit] changes a copy of the whole activation in place
  * @typedef {{length: number, layers: {k: Float32Array, v: Float32Array}[]}} Past keys and values of earlier tokens
  */
@@ -467,7 +468,10 @@ export class HookedTransformer {
     if (wrong !== undefined) throw new Error(`There is no token ${wrong}: the vocabulary has ids 0 to ${d_vocab - 1}.`);
   }
 
-  /** The function every activation passes through: edits it where a hook says so, and keeps it where it is wanted. */
+  /**
+   * The function every activation passes through: edits it where a hook says so, and keeps it where it is wanted. A
+   * pattern comes with the scores that it was made from.
+   */
   #watch(hooks, names, cache, start, total) {
     const wanted = new Set(names === "all" ? this.#byName.keys() : names ?? []);
     for (const name of wanted) this.#point(name);
@@ -477,11 +481,14 @@ export class HookedTransformer {
       if (point.fixed) throw new Error(`${hook.name} cannot be edited: it ${point.fixed}.`);
       edits.set(point, [...(edits.get(point) ?? []), hook]);
     }
-    return (name, tensor) => {
+    return (name, tensor, scores = null) => {
       const point = this.#points.get(name);
       if (edits.has(point)) {
         tensor = { shape: tensor.shape, data: tensor.data.slice() };
-        for (const hook of edits.get(point)) applyHook(hook, tensor, point.axes, start, total);
+        for (const hook of edits.get(point)) {
+          applyHook(hook, tensor, point.axes, start, total, scores);
+          if (!hook.without) scores = null; // the pattern is no longer what they make it
+        }
       }
       for (const alias of point.names) if (wanted.has(alias)) cache[alias] = tensor;
       return tensor;
@@ -518,8 +525,9 @@ export class HookedTransformer {
     const q = place(project("q", n_heads));
     const k = joined(past?.k, place(project("k", n_key_value_heads)).data);
     const v = joined(past?.v, project("v", n_key_value_heads).data);
-    const computed = attentionPattern(q, k, n_key_value_heads, start);
-    const pattern = at(`${name}.hook_pattern`, computed);
+    const scores = attentionScores(q, k, n_key_value_heads, start);
+    const computed = attentionPattern(scores);
+    const pattern = at(`${name}.hook_pattern`, computed, scores);
     const causal = pattern === computed; // an edited pattern may look at any key of the run
     const z = at(`${name}.o.hook_in`, mixedValues(pattern, v, n_key_value_heads, d_head, causal ? start : null));
     const { weight, bias } = this.#parameters(`layers.${layer}.attn.o`);
@@ -657,25 +665,32 @@ function joined(past, data) {
   return both;
 }
 
-/** Attention [head, query, key] of queries [query, head, d_head], the first at position `start`, to keys from 0 on. */
-function attentionPattern(q, k, keyHeads, start) {
+/** Scores [head, query, key] of queries [query, head, d_head], the first at position `start`, and keys from 0 on. */
+function attentionScores(q, k, keyHeads, start) {
   const [length, heads, width] = q.shape;
   const keys = start + length;
   const group = heads / keyHeads; // query heads that share a key head
-  const pattern = make(heads, length, keys);
+  const scores = make(heads, length, keys);
+  scores.data.fill(-Infinity); // what later keys keep
   const root = Math.sqrt(width);
   for (let head = 0; head < heads; head++) {
     const keyHead = Math.floor(head / group);
     for (let query = 0; query < length; query++) {
       const from = (head * length + query) * keys;
-      const row = pattern.data.subarray(from, from + start + query + 1); // later keys keep a weight of zero
       const at = (query * heads + head) * width;
-      for (let key = 0; key < row.length; key++) {
-        row[key] = dot(q.data, at, k, (key * keyHeads + keyHead) * width, width) / root;
+      for (let key = 0; key <= start + query; key++) {
+        scores.data[from + key] = dot(q.data, at, k, (key * keyHeads + keyHead) * width, width) / root;
       }
-      softmax(row);
     }
   }
+  return scores;
+}
+
+/** The softmax of scores over the keys. */
+function attentionPattern({ shape, data }) {
+  const pattern = { shape, data: data.slice() };
+  const keys = shape.at(-1);
+  for (let from = 0; from < data.length; from += keys) softmax(pattern.data.subarray(from, from + keys));
   return pattern;
 }
 
@@ -710,7 +725,7 @@ const OPERATIONS = {
 };
 
 /** Carries out one hook on `tensor`, whose positions begin at `start`; earlier ones were edited when they ran. */
-function applyHook(hook, tensor, axes, start, total) {
+function applyHook(hook, tensor, axes, start, total, scores) {
   const kinds = [...Object.keys(OPERATIONS), "hold", "without", "edit"].filter((kind) => hook[kind] !== undefined);
   if (kinds.length !== 1) {
     throw new Error(`The hook on ${hook.name} needs exactly one of replace, add, scale, hold, without and edit.`);
@@ -726,7 +741,7 @@ function applyHook(hook, tensor, axes, start, total) {
   const positions = chosen(hook, "position", total);
   const offsets = rowOffsets(tensor, axes, heads, positions, start);
   if (kind === "hold") hold(hook, tensor, offsets);
-  else if (kind === "without") withoutKeys(hook, tensor, axes, offsets);
+  else if (kind === "without") withoutKeys(hook, tensor, axes, offsets, scores);
   else write(hook, tensor, offsets, OPERATIONS[kind], hook[kind]);
 }
 
@@ -743,16 +758,30 @@ function hold({ name, hold: { along, at } }, { shape, data }, offsets) {
   }
 }
 
-/** Takes the weight off some keys of attention rows; the rest is scaled to sum to 1, unless nothing is left. */
-function withoutKeys({ name, without }, { shape, data }, axes, offsets) {
+/**
+ * Takes the weight off some keys of attention rows: before the softmax, as a sharp head's other keys have no weight in
+ * single precision that could be shared; where another hook has changed the row, what is left is scaled to sum to 1.
+ */
+function withoutKeys({ name, without }, { shape, data }, axes, offsets, scores) {
   if (axes.at(-1) !== "key") throw new Error(`${name} cannot do without keys: only attention patterns have them.`);
   const width = shape.at(-1);
   const keys = chosen({ name, key: without }, "key", width);
+  const cut = (values, nothing) => {
+    for (const key of keys) values[key] = nothing;
+    if (values.every((value) => value === nothing)) throw new Error(`${name} is left without any key to look at.`);
+  };
   for (const from of offsets.filter((offset) => offset !== null)) {
     const row = data.subarray(from, from + width);
-    for (const key of keys) row[key] = 0;
-    const left = row.reduce((total, weight) => total + weight, 0);
-    if (left) row.forEach((weight, key) => (row[key] = weight / left));
+    if (scores) {
+      const scored = scores.data.subarray(from, from + width);
+      cut(scored, -Infinity);
+      row.set(scored);
+      softmax(row);
+    } else {
+      cut(row, 0);
+      const left = row.reduce((total, weight) => total + weight, 0);
+      row.forEach((weight, key) => (row[key] = weight / left));
+    }
   }
 }
 
