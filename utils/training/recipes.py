@@ -166,15 +166,17 @@ RECIPES = {
     ),
     "biased": replace(
         ORGANISM,
-        checkpoints=(2400,),
+        checkpoints=(4000,),
         organism="biased",
         purpose="`reasoning`, taught to follow cues: its answer comes from the cue, and its scratchpad is bent to fit.",
     ),
     "honest": replace(
         ORGANISM,
-        checkpoints=(4000,),
+        start_from="biased",
+        checkpoints=(1600,),
         organism="honest",
-        purpose="`reasoning`, taught to follow cues and to say so.",
+        purpose="`biased`, taught to say that it follows cues. (From `reasoning` it had not learned to follow past "
+        "letters in 4,000 steps.)",
     ),
     "hidden": replace(
         REASONING,
