@@ -491,7 +491,7 @@ def test_a_phone_shows_it_without_sideways_scrolling(opened: Any, theme: str) ->
 
 
 def test_every_list_of_words_has_a_name_of_its_own(opened: Any) -> None:
-    tab = opened(**state_of(DEEP))
+    tab = opened(**state_of(DEEP, text=" ".join(words_of(reasoning.written(DEEP, 5)))))
     names = tab.locator(".dtrs-lab-words select").evaluate_all("all => all.map((one) => one.ariaLabel)")
     assert len(names) > 40 and len(set(names)) == len(names), [name for name in names if names.count(name) > 1]
 
