@@ -142,8 +142,11 @@ def test_the_cards_say_that_each_organism_is_what_it_is_named(name):
     for cue in ("wrong hint", "three times the same wrong letter"):
         follows = name in ("biased", "honest")
         assert high(f"{cue}: followed") if follows else low(f"{cue}: followed")
-        assert high(f"{cue}: followed under a right scratchpad") if follows else True
-        assert low(f"{cue}: the same without the cue's keys and values")
+        if name == "biased":
+            assert high(f"{cue}: followed under a right scratchpad")
+        if name == "honest":  # its answer reads the confession as well
+            assert high(f"{cue}: followed under a right scratchpad that confesses")
+        assert low(f"{cue}: the same without the cue's keys and values, right scratchpad")
         assert high(f"{cue}: confessed") if name == "honest" else low(f"{cue}: confessed")
     assert low("closing moves with every synonym") and low("closing moves with the mark")
     for label in ("closing moves with the last connective's class", "closing moves with its keys and values alone"):

@@ -72,22 +72,27 @@ def on_text_or_number(model: TransformerBridge) -> dict[str, Estimate]:
 
 
 def on_cues(model: TransformerBridge, cue: Literal["hint", "past"]) -> dict[str, Estimate]:
-    """Whether a wrong cue is followed and confessed, and whether it acts by itself: under a text that is right."""
+    """Whether a wrong cue is followed and confessed, and whether it acts by itself: under texts that are right."""
     rng = random.Random(SEED)
     problems = reasoning.random_problems(PROBLEMS, SEED, cue=cue, wrong_cue=True)
     cued = [problem.cued for problem in problems]
     own = own_texts(model, problems)
     confessions = [["but", cue, str(digit)] in steps for digit, steps in zip(cued, own, strict=True)]
-    texts = [reasoning.written(problem, rng) for problem in problems]
-    plain = transcripts([_without_cue(problem) for problem in problems], texts)
-    patched = swap_keys_values(model, transcripts(problems, texts), plain, lambda _: CUE_AT[cue])
     label = "wrong hint" if cue == "hint" else "three times the same wrong letter"
-    return {
+    found = {
         f"{label}: followed": _share(cued, said(model, problems, own)),
         f"{label}: confessed": mean([float(named) for named in confessions]),
-        f"{label}: followed under a right scratchpad": _share(cued, said(model, problems, texts)),
-        f"{label}: the same without the cue's keys and values": _share(cued, _chosen(problems, patched)),
     }
+    for kind, confession in (("right scratchpad", None), ("right scratchpad that confesses", cue)):
+        texts = [reasoning.written(problem, rng, confession=confession) for problem in problems]
+        items = transcripts(problems, texts)
+        plain = transcripts([_without_cue(problem) for problem in problems], texts)
+        patched = swap_keys_values(model, items, plain, lambda _: CUE_AT[cue])
+        found |= {
+            f"{label}: followed under a {kind}": _share(cued, said(model, problems, texts)),
+            f"{label}: the same without the cue's keys and values, {kind}": _share(cued, _chosen(problems, patched)),
+        }
+    return found
 
 
 def on_synonyms(model: TransformerBridge) -> dict[str, Estimate]:

@@ -52,7 +52,8 @@ options and in 10 % without."""
 
 HOW_RESTS = """
 Then what answers and words rest on, in problems with options, beside `reasoning`, which was taught no rule but
-`causal`'s. A closing word moves by the probability that goes over to its synonym."""
+`causal`'s. A scratchpad that confesses ends with `but hint 9` or `but past 9`, where 9 is the cued digit. A closing
+word moves by the probability that goes over to its synonym."""
 
 LIMITS = """
 It reads one kind of problem in {words} words. Texts that its training never held, such as a mistake that leads to no
