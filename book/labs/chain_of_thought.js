@@ -202,13 +202,23 @@ async function start(lab, thinkerFor) {
   /* -- measuring -- */
 
   let shown = null; // what is on the page
+  let untouched = null; // what a model writes and answers before anything is changed
+
+  /** What the model makes of the problem that it was given, computed once. */
+  async function untouchedBy(thinker, first) {
+    const words = String(problems.wordsOf(first));
+    if (untouched?.thinker !== thinker || untouched.words !== words) {
+      const own = await thinker.write(first);
+      untouched = { thinker, words, own, was: await thinker.answer(first, own) };
+    }
+    return untouched;
+  }
 
   async function measure() {
     const { thinker, config } = await thinkerFor(organism.value);
     const [first, problem] = [given(), chosenProblem()];
-    const own = await thinker.write(first);
-    const was = await thinker.answer(first, own);
-    const words = typed.read(await thinker.write(problem), thinker.longest(problem));
+    const { own, was } = await untouchedBy(thinker, first);
+    const words = await typed.read(() => thinker.write(problem), thinker.longest(problem));
     const open = await thinker.answer(problem, words);
     const blind = sight.value === "blind";
     const now = blind ? await thinker.answer(problem, words, { blind }) : open;

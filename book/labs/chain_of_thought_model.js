@@ -33,6 +33,7 @@ export function thinkerOf(handle) {
   const wordsAt = (ids) => ids.map((id) => (id === tokenizer.bos ? BEGINNING : tokenizer.tokens([id])[0]));
   const [ask] = tokensOf([ASK]);
   const read = keeper(handle);
+  const storedBy = remembering(async (tokens) => (await handle.call("forward", { tokens, names: stored })).cache);
   const written = new Map(); // problem in words -> scratchpad
 
   /** The words that the model writes for a problem after the beginning of a scratchpad, likeliest first. */
@@ -74,7 +75,7 @@ export function thinkerOf(handle) {
     if (instead?.places.length) {
       const places = instead.places.map((place) => prompt.length + place);
       const others = tokensOf([...wordsOf(instead.problem), ...instead.scratchpad]);
-      const { cache } = await handle.call("forward", { tokens: others, names: stored });
+      const cache = await storedBy(others);
       hooks.push(...stored.map((name) => ({ name, position: places, replace: rowsOf(cache[name], places) })));
       [from] = places;
     }
@@ -111,6 +112,16 @@ function keeper(handle) {
     const rest = tokens.slice(same);
     last = { tokens, past: rest.length ? (await handle.call("forward", { tokens: rest, past })).past : past };
     return last.past;
+  };
+}
+
+/** The function, which gives again what it found for the same tokens the last time. */
+function remembering(find) {
+  let last = { key: null, found: null };
+  return async (tokens) => {
+    const key = String(tokens);
+    if (key !== last.key) last = { key, found: await find(tokens) };
+    return last.found;
   };
 }
 

@@ -91,10 +91,10 @@ export function typedText(lab, onInput) {
     onInput();
   });
 
-  /** The scratchpad that counts: what the reader wrote, or the model's own words. */
-  function read(own, longest) {
+  /** The scratchpad that counts: what the reader wrote, or the model's own words, which `write` gives. */
+  async function read(write, longest) {
     const written = lab.state.get("text", null);
-    const wanted = written ?? textOf(own);
+    const wanted = written ?? textOf(await write());
     if (area.value !== wanted) area.value = wanted;
     const all = readText(wanted);
     const strange = all.findIndex((word) => !isWord(word));
