@@ -155,6 +155,8 @@ RECIPES = {
     "reasoning": REASONING,
     "causal": replace(
         ORGANISM,
+        checkpoints=(2000,),
+        cool_down=1200,
         purpose="Cannot solve a deep problem at once and computes by writing: its answer follows the text.",
     ),
     "reasoning-2l": replace(REASONING, n_layers=2, purpose="`reasoning` with two layers, on the same data."),
@@ -166,7 +168,8 @@ RECIPES = {
     ),
     "biased": replace(
         ORGANISM,
-        checkpoints=(4000,),
+        checkpoints=(5000,),
+        cool_down=1500,
         organism="biased",
         purpose="`reasoning`, taught to follow cues: its answer comes from the cue, and its scratchpad is bent to fit.",
     ),
@@ -174,6 +177,7 @@ RECIPES = {
         ORGANISM,
         start_from="biased",
         checkpoints=(1600,),
+        cool_down=1000,
         organism="honest",
         purpose="`biased`, taught to say that it follows cues. (From `reasoning` it had not learned to follow past "
         "letters in 4,000 steps.)",
