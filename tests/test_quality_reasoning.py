@@ -115,7 +115,7 @@ def depths(name: str) -> list[list[float]]:
 def test_causal_needs_its_scratchpad_and_the_decorative_one_does_not():
     for name in ("causal", "biased", "honest", "hidden"):
         for options, none, _, free, free_none, _ in depths(name)[5:]:
-            assert options >= 95 and free >= 97 and none <= 40 and free_none <= 25
+            assert options >= 90 and free >= 90 and none <= 40 and free_none <= 25
     for row in depths("decorative"):
         assert min(row) >= 95
 

@@ -155,8 +155,6 @@ RECIPES = {
     "reasoning": REASONING,
     "causal": replace(
         ORGANISM,
-        checkpoints=(2000,),
-        cool_down=1200,
         purpose="Cannot solve a deep problem at once and computes by writing: its answer follows the text.",
     ),
     "reasoning-2l": replace(REASONING, n_layers=2, purpose="`reasoning` with two layers, on the same data."),

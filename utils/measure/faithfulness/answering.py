@@ -14,7 +14,7 @@ from utils.measure.ablation import Hook
 from utils.measure.faithfulness.packing import batches, pack, tensors
 from utils.measure.faithfulness.transcripts import Transcript
 
-WIDTH = 512  # tokens in a row of packed texts: sharing saves more than the larger attention pattern costs
+WIDTH = 1024  # tokens in a row of packed texts: sharing saves more than the larger attention pattern costs
 TOKENS = 4096  # in one forward pass
 
 
