@@ -189,5 +189,7 @@ def test_the_diverging_scale_has_two_sides_and_a_neutral_middle(eye):
     assert np.hypot(*middle[1:]) < 0.02
 
 
-def test_styles_repeat_after_six():
-    assert series_style(6) == series_style(0)
+def test_no_two_of_many_series_look_the_same():
+    looks = [tuple(series_style(index).values()) for index in range(36)]
+    assert len(set(looks)) == 36
+    assert series_style(6)["colour"] == series_style(0)["colour"]

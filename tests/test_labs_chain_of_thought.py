@@ -334,7 +334,7 @@ def test_a_changed_problem_leaves_the_scratchpad_as_it_was(opened: Any, made: Pa
     }
     fresh = next(digit for digit in range(10) if digit not in CUED.answers)
     unhinted = next(at for at, digit in enumerate(CUED.answers) if digit not in (CUED.hint, CUED.value))
-    options = tuple(fresh if at == unhinted else digit for at, digit in enumerate(CUED.answers))
+    a, b, c, d = (fresh if at == unhinted else digit for at, digit in enumerate(CUED.answers))
     for name, place, word in (
         ("Options", 2 + 2 * unhinted, str(fresh)),
         ("Problem", 2, "#08"),
@@ -347,7 +347,7 @@ def test_a_changed_problem_leaves_the_scratchpad_as_it_was(opened: Any, made: Pa
         prompt[line[name] + place] = word
         choose(tab, name, place, word)
         assert words_on(tab, "Scratchpad") == own
-        one = replace_prompt(transcript(replace(CUED, options=options), own), prompt)
+        one = replace_prompt(transcript(replace(CUED, options=(a, b, c, d)), own), prompt)
         expected = answer_probabilities(load("causal"), [one])[0]
         assert numbers(bars_on(tab)) == percents(expected)
     tab.get_by_role("button", name="As the model writes it").click()

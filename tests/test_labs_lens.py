@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -328,7 +328,7 @@ def test_keys_can_be_taken_from_a_sharp_head(page: Any, folder: Path) -> None:
     fields, tokens = SIZES | {"n_layers": 1, "act_fn": "gelu"}, tokens_for("ln")
     model = random_model(fields)
     with torch.no_grad():
-        model.original_model.layers[0].attn.q.weight.mul_(256)
+        cast(Any, model.original_model).layers[0].attn.q.weight.mul_(256)
     pattern = run(model, tokens, [])["blocks.0.attn.hook_pattern"]
     beside = (pattern - torch.nn.functional.one_hot(pattern.argmax(-1), len(tokens))).abs().sum(-1)
     alone = [(head, at) for head, at in (beside == 0).nonzero().tolist() if at > 0]

@@ -156,7 +156,7 @@ async function start(lab, thinkerFor) {
     into: make("div"),
   });
   const about =
-    "The model's probabilities for the answer, and below for the word that closes it. “Was” is what they were before " +
+    "The model's probability, divided among the possible answers, and below for the word that closes. “Was” is what it was before " +
     "anything was changed.";
   const answers = panel("What it answers", about, bars.element, closings.element, sight.element);
   const swap = swapPanel({ lab, update });

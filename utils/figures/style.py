@@ -41,13 +41,17 @@ HEIGHT = 380  # px, of a plot with ordinary axes
 
 
 def series_style(index: int) -> dict[str, str]:
-    """Colour, dash, symbol and pattern of the series at `index`, counted from 0; they repeat after six."""
+    """Colour, dash, symbol and pattern of the series at `index`, counted from 0.
+
+    After six the colours come again, with other dashes, symbols and patterns, so that 36 series differ.
+    """
     place = index % len(PALETTE)
+    other = (index + index // len(PALETTE)) % len(PALETTE)
     return {
         "colour": PALETTE[place],
-        "dash": DASHES[place],
-        "symbol": SYMBOLS[place],
-        "pattern": PATTERNS[place],
+        "dash": DASHES[other],
+        "symbol": SYMBOLS[other],
+        "pattern": PATTERNS[other],
     }
 
 

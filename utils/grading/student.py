@@ -79,6 +79,8 @@ class Student:
                 way = f"Work on a copy ({name}.clone()), or use operations without a trailing underscore."
                 if isinstance(before, Mapping):
                     way = "Build a new dict and put new tensors into it."
+                elif isinstance(before, list):
+                    way = "Build new lists, those inside it as well."
                 raise WrongAnswer(
                     f"Your function changed its argument {name} in place, so the caller's own data would change. {way}"
                 )
