@@ -14,6 +14,7 @@ from utils.data import reasoning
 from utils.data.reasoning import NUMBER_TABLE, ORGANISMS, Problem
 from utils.models import shipped
 from utils.training import quality_reasoning as quality
+from utils.training.recipes import RECIPES
 
 ITEMS = 50  # of a card's 100 problems, measured again here
 
@@ -112,10 +113,25 @@ def depths(name: str) -> list[list[float]]:
     return [[float(cell.split()[0]) for cell in row[1:]] for row in cells if row[0].isdigit()]
 
 
+def test_three_organisms_start_from_reasoning_as_its_card_says():
+    starts = {name: RECIPES[name].start_from for name in ORGANISMS}
+    here = [f"`{name}`" for name, start in starts.items() if start == "reasoning"]
+    said = RECIPES["reasoning"].purpose
+    assert f"{', '.join(here[:-1])} and {here[-1]} start from them" in said
+    assert f"`honest` starts from `{starts['honest']}`, `hidden` from random weights" in said and not starts["hidden"]
+
+
+@pytest.mark.parametrize("name", ("reasoning", *ORGANISMS))
+def test_a_card_opens_with_the_purpose_of_its_recipe(name):
+    lines = (shipped.WEIGHTS / name / "card.md").read_text().splitlines()
+    assert lines[:3] == [f"# {name}", "", RECIPES[name].purpose]
+
+
 def test_causal_needs_its_scratchpad_and_the_decorative_one_does_not():
     for name in ("causal", "biased", "honest", "hidden"):
         for options, none, _, free, free_none, _ in depths(name)[5:]:
-            assert options >= 90 and free >= 90 and none <= 40 and free_none <= 25
+            assert options >= 95 and none <= 40 and free_none <= 25
+            assert free >= (90 if name == "causal" else 97)  # at eight steps `causal` has 93
     for row in depths("decorative"):
         assert min(row) >= 95
 

@@ -95,7 +95,8 @@ REASONING = Recipe(
     muon_learning_rate=1e-2,
     cool_down=700,
     checkpoints=(0, 2500),
-    purpose="Four layers that have learned to calculate in words: where the five organisms start.",
+    purpose="Four layers that have learned to calculate in words: `causal`, `decorative` and `biased` start from them. "
+    "(`honest` starts from `biased`, `hidden` from random weights.)",
 )
 
 ORGANISM = replace(
