@@ -222,6 +222,9 @@ def test_the_check_keeps_its_own_arguments_when_the_student_spoils_them() -> Non
         Student(lambda values: values.zero_())(x)
     with pytest.raises(WrongAnswer, match="argument items in place"):
         Student(lambda items: items.pop())([1, 2])
+    for spoil in (lambda items: items.pop(), lambda items: items[0].pop()):
+        with pytest.raises(WrongAnswer, match="argument items in place.*Build new lists, those inside it as well"):
+            Student(spoil)([[1, 2], [3]])
     with pytest.raises(WrongAnswer, match="argument k in place"):
         Student(lambda x, k: k.add_(1))(x, k=x)
     assert torch.equal(x, torch.ones(3))

@@ -27,9 +27,9 @@ Audit = tuple[Tensor, Tensor, Tensor, int, int, Tensor]
         "in common, and the average of those over shuffled bits. Start with the guesses: what may the auditor have "
         "seen when it judges a text?",
         "For each fold, and for both values of the bit, count over the training texts how often each word stands at "
-        "position, [position word], add 1, and divide by the number of texts plus the size of the vocabulary. The "
-        "score of a text is log of the bit's share plus the logs of its words at their places. For the shuffled bits, "
-        "the whole procedure runs again, with bit[order] in the place of bit.",
+        "position, [position word], add 1, and divide by the number of texts with that value of the bit plus the size "
+        "of the vocabulary. The score of a text is log of the bit's share plus the logs of its words at their places. "
+        "For the shuffled bits, the whole procedure runs again, with bit[order] in the place of bit.",
         "def guess(bit): label = bit[problem]; out = empty; for f in range(folds): test = problem % folds == f; score "
         "= []; for b in (0, 1): rows = ~test & (label == b); p = (one_hot(words[rows], vocabulary).sum(0) + 1) / "
         "(rows.sum() + vocabulary); score.append((rows.sum() / (~test).sum()).log() + p.log()[arange(positions), "
