@@ -51,6 +51,8 @@ FREE = reasoning.random_problems(1, seed=6, depth=5, form="free")[0]
 STOP = reasoning.tokens(reasoning.ANSWER)[0]
 PROBLEMS = {"deep": DEEP, "cued": CUED, "placed": PLACED, "free": FREE}
 
+PLACES = "all => all.map((one) => one.getBoundingClientRect()).map(({ left, width }) => [left, width])"
+
 pytestmark = pytest.mark.browser
 each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 
@@ -488,6 +490,18 @@ def test_a_phone_shows_it_without_sideways_scrolling(opened: Any, theme: str) ->
           .map(({ width, height }) => [width, height])"""
     )
     assert len(sizes) > 80 and all(width >= 24 and height >= 39.5 for width, height in sizes)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_equal_probabilities_have_equal_bars_in_both_lists(opened: Any, width: int) -> None:
+    tab = opened(width=width, **state_of(CUED, text="first so 2"))
+    for names in (
+        ["Answers and their probabilities", "Closing words and their probabilities"],
+        ["Answers with the swapped memory", "Closing words with the swapped memory"],
+    ):
+        tracks = [tab.locator(f'[aria-label="{name}"] .dtrs-lab-bar-track').evaluate_all(PLACES) for name in names]
+        assert [len(places) for places in tracks] == [4, 2]
+        assert len({tuple(place) for places in tracks for place in places}) == 1 and tracks[0][0][1] > 60
 
 
 def test_every_list_of_words_has_a_name_of_its_own(opened: Any) -> None:

@@ -156,8 +156,8 @@ async function start(lab, thinkerFor) {
     into: make("div"),
   });
   const about =
-    "The model's probability, divided among the possible answers, and below for the word that closes. “Was” is what it was before " +
-    "anything was changed.";
+    "The model's probability, divided among the possible answers, and below for the word that closes. “Was” is what " +
+    "it was before anything was changed.";
   const answers = panel("What it answers", about, bars.element, closings.element, sight.element);
   const swap = swapPanel({ lab, update });
   const beside = make("div", { class: "dtrs-lab-panel" }, answers.element, doing.element);
@@ -350,8 +350,8 @@ async function start(lab, thinkerFor) {
     text.update(lines);
     const digit = problems.tabled(problem);
     number.textContent =
-      `Dotted words can be changed. For the problem's number, ${problems.NUMBERS[problem.number]}, the table of numbers has ` +
-      `${digit}. Below a word stands the share that it gets of ${wordsWatched()} when the model answers.`;
+      `Dotted words can be changed. For the problem's number, ${problems.NUMBERS[problem.number]}, the table of ` +
+      `numbers has ${digit}. Below a word stands the share that it gets of ${wordsWatched()} when the model answers.`;
   }
 
   function wordsWatched() {

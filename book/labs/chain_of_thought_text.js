@@ -101,7 +101,8 @@ export function typedText(lab, onInput) {
     const known = strange < 0 ? all : all.slice(0, strange);
     const words = known.slice(0, longest);
     if (known.length > longest)
-      note.textContent = `So long a text is new to the model: it reads ${longest} words, and the lab leaves out the rest.`;
+      note.textContent =
+        `So long a text is new to the model: it reads ${longest} words, and the lab leaves out the rest.`;
     else if (strange >= 0)
       note.textContent = `“${all[strange].slice(0, 20)}” is no word of its language. The text is read up to there.`;
     else note.textContent = `${words.length} words${written === null ? ", the model's own" : ""}`;
