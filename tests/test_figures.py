@@ -276,6 +276,42 @@ def test_words_that_look_like_numbers_stay_words():
     assert specs.bars(["10", "2"], [1, 2], title="t")["layout"]["xaxis"]["type"] == "category"
 
 
+def test_every_word_of_a_short_axis_is_asked_for():
+    """By itself Plotly drops every second word of a narrow plot, and no reader can tell which."""
+    few, many = [f"word {i}" for i in range(12)], [f"word {i}" for i in range(40)]
+    for words, step in ((few, 1), (many, None)):
+        layout = specs.heatmap(np.zeros((len(words), len(words))), x=words, y=words, title="t")["layout"]
+        assert layout["xaxis"].get("dtick") == layout["yaxis"].get("dtick") == step
+        assert specs.lines({"a": range(len(words))}, x=words, title="t")["layout"]["xaxis"].get("dtick") == step
+        assert specs.bars(words, range(len(words)), title="t")["layout"]["xaxis"].get("dtick") == step
+    flat = specs.bars(few, range(12), title="t", horizontal=True)["layout"]
+    assert flat["yaxis"]["dtick"] == 1 and "dtick" not in flat["xaxis"]
+
+
+def test_a_heat_map_keeps_its_rows_when_its_words_stand_upright():
+    short, long = ([f"{letter} {'x' * size}" for letter in "abcdefgh"] for size in (1, 16))
+    heights = [specs.heatmap(np.eye(8), x=words, title="t")["layout"]["height"] for words in (short, long)]
+    assert heights[1] - heights[0] > 100  # px: as long as a word is
+
+
+def test_an_interval_at_zero_is_not_drawn_below_zero():
+    values, intervals = [0, 0.0712345, 1], [(0, 0.1), (0, 0.2), (0.5, 1)]
+    for horizontal, axis in ((False, "y"), (True, "x")):
+        (trace,) = specs.bars(["a", "b", "c"], values, errors=intervals, title="t", horizontal=horizontal)["data"]
+        error = trace[f"error_{axis}"]
+        low = np.subtract(trace[axis], error["arrayminus"])
+        high = np.add(trace[axis], error["array"])
+        assert not error["symmetric"] and (low >= 0).all()
+        assert np.allclose(list(zip(low, high, strict=True)), intervals, atol=1e-4)
+        go.Figure({"data": [trace]})  # Plotly knows all of it
+
+
+def test_deviations_are_drawn_to_both_sides():
+    data = specs.bars(["a", "b"], {"s": [1, 2], "u": [3, 4]}, errors={"u": [0.5, 1]}, title="t")["data"]
+    assert "error_y" not in data[0]
+    assert data[1]["error_y"]["array"] == [0.5, 1] and "arrayminus" not in data[1]["error_y"]
+
+
 def test_every_series_has_a_colour_a_dash_and_a_marker_of_its_own():
     data = specs.lines({str(i): [i, i] for i in range(6)}, title="t")["data"]
     for look in (lambda t: t["line"]["color"], lambda t: t["line"]["dash"], lambda t: t["marker"]["symbol"]):
@@ -334,6 +370,9 @@ def test_legends_only_where_there_is_a_choice():
         (lambda: specs.lines({"a": [1, 2]}, bands={"a": ([1], [1, 2])}, title="t"), "low edge"),
         (lambda: specs.bars(["a"], [1, 2], title="t"), "values has 2 entries, but labels has 1"),
         (lambda: specs.bars(["a"], [1], errors=[1, 2], title="t"), "errors of values has 2"),
+        (lambda: specs.bars(["a"], [1], errors=[(0, 1, 2)], title="t"), r"shape \(1, 3\): give half a length or"),
+        (lambda: specs.bars(["a"], [1], errors=[(2, 0)], title="t"), "ends below its start"),
+        (lambda: specs.bars(["a"], [1], errors=[(0, 2), (0, 2)], title="t"), "errors of values has 2"),
         (lambda: specs.bars(["a"], {"s": [1]}, errors={"u": [1]}, title="t"), "use the same names"),
         (lambda: specs.bars([], [], title="t"), "at least one label"),
         (lambda: specs.scatter({"a": ([1, 2], [1])}, title="t"), "y of 'a' has 1"),

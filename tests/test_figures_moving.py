@@ -82,6 +82,12 @@ def test_bars_keep_their_axis_and_their_foot(horizontal):
     assert "range" not in layout["yaxis" if horizontal else "xaxis"]
 
 
+def test_the_axis_holds_both_ends_of_an_interval():
+    frames = {i: {"labels": ["a"], "values": [0], "errors": [(-i, 3)], "title": "t"} for i in (1, 5)}
+    low, high = sliders.build(frames, kind="bars", parameter="p")["layout"]["yaxis"]["range"]
+    assert -6 < low < -5 and 3 < high < 4
+
+
 def test_lines_keep_their_axes():
     frames = {i: {"series": {"a": [1, i], "b": [None, -i]}, "x": [1, 100], "title": "t", "log_x": True} for i in (1, 5)}
     with pytest.raises(ValueError, match="Frame '1': line 'b'|must be numbers"):

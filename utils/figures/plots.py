@@ -117,7 +117,7 @@ def bars(
         title: what is shown, in a few words.
         x_title: the title under the plot, which measures the bars when they are horizontal.
         y_title: the title beside the plot, which measures the bars when they are vertical.
-        errors: half the length of each error bar, in the form of `values`.
+        errors: half the length of each error bar, in the form of `values`; or for each an interval, a pair (low, high).
         horizontal: bars from left to right, the first label on top: for long labels.
         alt: what is plotted and what it shows.
     """

@@ -140,8 +140,9 @@ def _range(traces: list[Spec], axis: str, log: bool) -> list[Any]:
     for trace in traces:
         values = np.array([np.nan if value is None else value for value in trace[axis]], dtype=float)
         error = trace.get(f"error_{axis}")
-        spread = np.array([value or 0 for value in error["array"]]) if error else 0
-        parts += [values - spread, values + spread, np.zeros(1)] if trace["type"] == "bar" else [values]
+        above = np.array([value or 0 for value in error["array"]]) if error else 0
+        below = np.array([value or 0 for value in error["arrayminus"]]) if error and "arrayminus" in error else above
+        parts += [values - below, values + above, np.zeros(1)] if trace["type"] == "bar" else [values]
     values = np.concatenate(parts)
     values = values[np.isfinite(values)]
     if log:

@@ -21,7 +21,7 @@ LEGEND_DROP = 68  # px from the plot's lower edge to the legend: room for tick l
 LETTER = 7  # px, the width of a letter in a tick label
 NARROW = 260  # px, the width of a plot on a phone
 MANY = 30  # points: above this a line needs no markers
-WHOLE = 12  # cells: up to this many, every row and column has its number
+WHOLE = 12  # places on an axis: up to this many, each has its number or word, on a phone too
 
 
 def _axis_values(axis: Spec, values: Any, count: int, what: str, against: str) -> list[Any]:
@@ -30,22 +30,34 @@ def _axis_values(axis: Spec, values: Any, count: int, what: str, against: str) -
         return list(range(count))
     same_length(len(values), count, what, against)
     if is_text(values):
-        axis["type"] = "category"
-        return categories([str(value) for value in values])
+        return _words(axis, values)
     return rounded(to_array(values, what, 1), 6)
+
+
+def _words(axis: Spec, values: Sequence[Any]) -> list[str]:
+    """Values for an axis of words. Left alone, Plotly leaves out words where it would have to turn them."""
+    axis["type"] = "category"
+    if len(values) <= WHOLE:
+        axis["dtick"] = 1
+    return categories([str(value) for value in values])
 
 
 def _hover(x_title: str, y_title: str, name: str = "") -> str:
     return f"{x_title or 'x'}: %{{x}}<br>{y_title or 'y'}: %{{y}}<extra>{markup(name)}</extra>"
 
 
+def _room(base: Spec, places: list[Any]) -> int:
+    """Pixels under a plot for words that stand upright on a phone because they do not fit side by side."""
+    words = places if base["xaxis"].get("type") == "category" else []
+    upright = sum(len(word) + 2 for word in words) * LETTER > NARROW
+    return LETTER * min(20, max(map(len, words))) if upright else 0
+
+
 def _with_legend(spec: Spec, count: int) -> Spec:
     """Series are named under the plot, where a narrow screen has room, and under its tick labels even if upright."""
     if count > 1:
         base = spec["layout"]
-        words = spec["data"][0]["x"] if base["xaxis"].get("type") == "category" else []
-        upright = sum(len(word) + 2 for word in words) * LETTER > NARROW
-        room = LETTER * min(20, max(map(len, words))) if upright else 0
+        room = _room(base, spec["data"][0]["x"])
         inside = base["height"] - base["margin"]["t"] - base["margin"]["b"]
         legend = {"orientation": "h", "x": 0, "y": short(-(LEGEND_DROP + room) / inside, 3), "yanchor": "top"}
         spec["layout"] = base | {"height": base["height"] + room, "showlegend": True, "legend": legend}
@@ -83,7 +95,7 @@ def heatmap(
     else:
         low = min(0.0, low)
         high = high if high > low else low + 1.0
-    base = layout(title, x_title, y_title, height=int(np.clip(120 + 22 * rows, 300, 560)))
+    base = layout(title, x_title, y_title)
     base["xaxis"] |= {"showgrid": False, "ticks": ""}
     base["yaxis"] |= {"showgrid": False, "ticks": "", "autorange": "reversed"}
     trace: Spec = {
@@ -104,6 +116,7 @@ def heatmap(
         "hovertemplate": f"{x_title or 'column'}: %{{x}}<br>{y_title or 'row'}: %{{y}}<br>"
         f"{colour_title or 'value'}: %{{z}}<extra></extra>",
     }
+    base["height"] = int(np.clip(120 + 22 * rows + _room(base, trace["x"]), 300, 560))
     for name, labels, count in (("xaxis", x, columns), ("yaxis", y, rows)):
         if labels is None and count <= WHOLE:
             base[name]["dtick"] = 1
@@ -230,9 +243,9 @@ def bars(
         raise ValueError(f"errors names {sorted(unknown)}, but the series are {list(named)}: use the same names.")
     height = int(np.clip(130 + 22 * len(labels) * len(named), 260, 900)) if horizontal else HEIGHT
     base = layout(title, x_title, y_title, height=height)
-    places = categories([str(label) for label in labels])
     along, across = ("y", "x") if horizontal else ("x", "y")
-    base[f"{along}axis"] |= {"type": "category", "showgrid": False}
+    places = _words(base[f"{along}axis"], labels)
+    base[f"{along}axis"] |= {"showgrid": False}
     base[f"{across}axis"] |= {"zeroline": True}
     if horizontal:
         base["yaxis"]["autorange"] = "reversed"
@@ -250,11 +263,26 @@ def bars(
         if horizontal:
             trace["orientation"] = "h"
         if name in spread:
-            size = to_array(spread[name], f"the errors of {what}", 1)
-            same_length(len(size), len(labels), f"errors of {what}", "labels")
-            trace[f"error_{across}"] = {"type": "data", "array": rounded(size), "color": NEUTRAL, "thickness": 1.5}
+            trace[f"error_{across}"] = _errors(spread[name], array, what)
         data.append(trace)
     return _with_legend({"data": data, "layout": base}, len(named))
+
+
+def _errors(errors: Any, values: np.ndarray, what: str) -> Spec:
+    """Error bars of the same length on both sides, or from the low to the high end of each bar's interval."""
+    sizes = to_array(errors, f"the errors of {what}")
+    if sizes.ndim != 1 and sizes.shape[1:] != (2,):
+        raise ValueError(
+            f"the errors of {what} have shape {sizes.shape}: give half a length or a pair (low, high) for each label."
+        )
+    same_length(len(sizes), len(values), f"errors of {what}", "labels")
+    style = {"type": "data", "color": NEUTRAL, "thickness": 1.5}
+    if sizes.ndim == 1:
+        return style | {"array": rounded(sizes)}
+    low, high = sizes.T
+    if (low > high).any():
+        raise ValueError(f"an interval in the errors of {what} ends below its start: give pairs (low, high).")
+    return style | {"symmetric": False, "array": rounded(high - values), "arrayminus": rounded(values - low)}
 
 
 def scatter(
