@@ -156,3 +156,26 @@ def test_without_a_network_one_sentence_says_so(monkeypatch):
     monkeypatch.setattr(registry.urllib.request, "urlopen", refused)
     with pytest.raises(ConnectionError, match="hello_1_all.deb .no route.*Connect to the internet"):
         registry._download_debian("h/hello_1_all.deb")
+
+
+def test_windows_of_documents_share_no_token_and_take_every_document_first():
+    tokenizer = load_tokenizer("mixture")
+    found = mixture.document_windows(tokenizer, rows=40, length=32, sources=("english", "code"))
+    assert found.tokens.shape == found.document.shape == (80, 32)
+    assert (found.tokens[:, 0] == tokenizer.bos_token_id).all()
+    kept = [document for document in mixture.sample() if document.source in ("english", "code")]
+    used: dict[int, int] = {}
+    for tokens, source, topic, document in zip(*(part.tolist() for part in found[:4]), strict=True):
+        number, before = document[0], used.get(document[0], 0)
+        ids = tokenizer(kept[number].text, add_special_tokens=False)["input_ids"]
+        assert tokens[1:] == ids[31 * before : 31 * (before + 1)]  # each window goes on where the last one ended
+        assert mixture.SOURCES[source[0]] == kept[number].source
+        assert found.topics[topic[0]] == f"{kept[number].source} / {kept[number].topic}"
+        assert len({*source}) == len({*topic}) == len({*document}) == 1
+        used[number] = before + 1
+    assert set(used) == set(range(len(kept))) and max(used.values()) == 2
+
+
+def test_windows_of_documents_say_when_there_are_too_few():
+    with pytest.raises(ValueError, match="The sample has .* windows of 600 tokens of english: ask for fewer."):
+        mixture.document_windows(load_tokenizer("mixture"), rows=1000, length=600, sources=("english",))

@@ -12,7 +12,7 @@ from utils.measure import collect, dictionary_scores, matched_directions
 from utils.models import dictionaries, shipped
 from utils.models.autoencoder import SparseAutoencoder
 from utils.training import dictionaries as recipes
-from utils.training.dictionaries import DICTIONARIES, train_dictionaries
+from utils.training.dictionaries import DICTIONARIES, Wanted, train_dictionaries
 from utils.training.dictionary import TopKEncoder, Trainer, schedule, train_dictionary
 
 HOOK = "blocks.1.hook_resid_pre"
@@ -97,14 +97,16 @@ def test_too_few_batches_are_named(planted):
 
 SMALL = replace(
     DICTIONARIES["smollm2"],
-    hook=HOOK,
-    dictionaries=((16, 0, False), (16, 1, False), (16, 0, True)),
+    dictionaries=(
+        Wanted(HOOK, 16, k=3),
+        Wanted(HOOK, 16, seed=1, k=3),
+        Wanted(HOOK, 16, untrained=True, k=3),
+    ),
     pieces=2,
     rows=4,
     n_ctx=32,
     batch=31,
     passes=10,
-    k=3,
 )
 
 
@@ -181,7 +183,12 @@ def test_damaged_dictionaries_are_recognised(shelf, damage):
 def test_what_is_not_there_gets_one_clear_sentence(shelf):
     for width in (8, 6):
         dictionaries.save_dictionary("small", SparseAutoencoder(4, width, k=2), seed=0, untrained=False)
+    for place in ("here", "there"):
+        dictionaries.save_dictionary("two", SparseAutoencoder(4, 8, k=2), seed=0, untrained=False, place=place)
     for call, sentence in [
+        (lambda: models.load_dictionary("two"), "several places: choose one of here, there"),
+        (lambda: models.load_dictionary("two", place="elsewhere"), "no dictionary.*'elsewhere'. Its places: here, th"),
+        (lambda: models.load_dictionary("small", 8, place="here"), "place 'here'. Its places: one only"),
         (lambda: models.load_dictionary("small"), "several widths: choose one of 6, 8"),
         (lambda: models.load_dictionary("small", 8, seed=3), "no dictionary 'width-8-seed-3'.*width-6-seed-0"),
         (lambda: models.load_dictionary("large"), "no dictionaries for 'large'.*small"),

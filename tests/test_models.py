@@ -47,7 +47,7 @@ def test_the_untrained_twin_depends_on_its_seed():
 
 def test_shipped_weights_stay_small():
     total = sum(path.stat().st_size for path in shipped.WEIGHTS.rglob("*") if path.is_file())
-    assert total < 62e6, f"{total / 1e6:.1f} MB of weights"
+    assert total < 98e6, f"{total / 1e6:.1f} MB of weights"  # 100 MB would be too much for a clone on Colab
 
 
 @pytest.mark.parametrize(

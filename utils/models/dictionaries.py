@@ -14,23 +14,34 @@ from utils.models import shipped
 from utils.models.autoencoder import SparseAutoencoder
 
 
-def load_dictionary(model: str, width: int | None = None, seed: int = 0, untrained: bool = False) -> SparseAutoencoder:
-    """A trained sparse autoencoder for the activations at one hook of a model; `.hook` says which.
+def load_dictionary(
+    model: str, width: int | None = None, seed: int = 0, untrained: bool = False, place: str | None = None
+) -> SparseAutoencoder:
+    """A trained sparse autoencoder for the activations at one place of a model; `.hook` says which.
 
     Args:
         model: the model's name, such as `"mixture"`.
-        width: the number of latents; may be left out if the model's dictionaries have but one.
+        width: the number of latents; may be left out if the model's dictionaries have but one there.
         seed: of the dictionary's training.
         untrained: the control, trained on the activations of `untrained(model)`.
+        place: which activations, such as `"layer-2-expert-3-hidden"`; may be left out if the model's dictionaries are
+            all for the same.
 
     Raises:
         ValueError: if there is no such dictionary, or its file is missing or damaged.
     """
     entries = _read_config(model)
-    widths = sorted({entry["width"] for entry in entries.values()})
+    places = sorted({entry.get("place", "") for entry in entries.values()})
+    if place is None and len(places) > 1:
+        raise ValueError(f"The dictionaries of {model!r} have several places: choose one of {', '.join(places)}.")
+    place = places[0] if place is None else place
+    if place not in places:
+        known = ", ".join(places) or "one only, which has no name"
+        raise ValueError(f"{model!r} has no dictionary for the place {place!r}. Its places: {known}.")
+    widths = sorted({entry["width"] for entry in entries.values() if entry.get("place", "") == place})
     if width is None and len(widths) > 1:
         raise ValueError(f"The dictionaries of {model!r} have several widths: choose one of {_listed(widths)}.")
-    name = dictionary_name(widths[0] if width is None else width, seed, untrained)
+    name = dictionary_name(widths[0] if width is None else width, seed, untrained, place)
     if name not in entries:
         raise ValueError(f"{model!r} has no dictionary {name!r}. It has: {', '.join(sorted(entries))}.")
     entry, path = entries[name], folder(model) / f"{name}.safetensors"
@@ -46,22 +57,24 @@ def load_dictionary(model: str, width: int | None = None, seed: int = 0, untrain
     return sae.requires_grad_(False)
 
 
-def save_dictionary(model: str, sae: SparseAutoencoder, seed: int, untrained: bool, **facts: Any) -> None:
+def save_dictionary(
+    model: str, sae: SparseAutoencoder, seed: int, untrained: bool, place: str = "", **facts: Any
+) -> None:
     """Adds a dictionary, in float16, to a model's and records its checksum and `facts` in their `config.json`."""
-    name = dictionary_name(sae.latent, seed, untrained)
+    name = dictionary_name(sae.latent, seed, untrained, place)
     content = format_safetensors({key: value.half().contiguous() for key, value in sae.state_dict().items()})
     folder(model).mkdir(parents=True, exist_ok=True)
     (folder(model) / f"{name}.safetensors").write_bytes(content)
     path = folder(model) / "config.json"
     entries = json.loads(path.read_text()) if path.exists() else {}
     entries[name] = {"hook": sae.hook, "kind": sae.kind, "k": sae.k, "width": sae.latent, "seed": seed}
-    entries[name] |= {**facts, "sha256": hashlib.sha256(content).hexdigest()}
+    entries[name] |= {**({"place": place} if place else {}), **facts, "sha256": hashlib.sha256(content).hexdigest()}
     path.write_text(json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
 
 
-def dictionary_name(width: int, seed: int, untrained: bool = False) -> str:
-    """The stem of a dictionary's file."""
-    return f"width-{width}-seed-{seed}{'-untrained' if untrained else ''}"
+def dictionary_name(width: int, seed: int, untrained: bool = False, place: str = "") -> str:
+    """The stem of a dictionary's file; begins with the place if its model has dictionaries for several."""
+    return f"{f'{place}-' if place else ''}width-{width}-seed-{seed}{'-untrained' if untrained else ''}"
 
 
 def folder(model: str) -> Path:

@@ -1,4 +1,7 @@
-"""The models trained for this book: their weights lie beside this file, in float16, one file per checkpoint."""
+"""The models trained for this book: their weights lie beside this file, one file per checkpoint, in float16.
+
+Models with experts are kept in 8 bits (`utils.models.packing`).
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,13 @@ from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformer_lens.model_bridge.sources.native import NativeModel, initialize_native_model
+from transformers import MixtralForCausalLM
 
 from utils.data.tokenizers import load_tokenizer
+from utils.models import mixtral
+from utils.models.packing import pack, unpack
 
+Module = NativeModel | MixtralForCausalLM
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -40,7 +47,7 @@ def load(name: str, checkpoint: int | None = None) -> TransformerBridge:
     return _bridge(name, weights(name, checkpoint), _read_config(name))
 
 
-def weights(name: str, checkpoint: int | None = None) -> NativeModel:
+def weights(name: str, checkpoint: int | None = None) -> Module:
     """The same as a plain module, which can be trained further.
 
     Raises:
@@ -58,17 +65,19 @@ def weights(name: str, checkpoint: int | None = None) -> NativeModel:
             f"The weights {path.relative_to(WEIGHTS)} are missing or damaged. Restore them with `git checkout -- "
             f"utils/models/weights/{name}`, or make them again with `python -m utils.training {name}`."
         )
-    model = NativeModel(architecture(config["architecture"]))
-    model.load_state_dict({key: value.float() for key, value in parse_safetensors(content).items()})
+    model = _blank(config["architecture"])
+    model.load_state_dict(unpack(parse_safetensors(content)))
     return model
 
 
 def untrained(name: str, seed: int) -> TransformerBridge:
     """A shipped model's architecture with freshly drawn weights."""
     config = _read_config(name)
-    settings = architecture(config["architecture"])
-    model = NativeModel(settings)
-    initialize_native_model(model, settings, seed)
+    model = _blank(config["architecture"])
+    if isinstance(model, MixtralForCausalLM):
+        mixtral.draw(model, seed)
+    else:
+        initialize_native_model(model, model.cfg, seed)
     return _bridge(name, model, config)
 
 
@@ -78,15 +87,16 @@ def architecture(fields: dict[str, Any]) -> TransformerBridgeConfig:
 
 
 def save_checkpoint(name: str, step: int, state: dict[str, Tensor], fields: dict[str, Any], tokenizer: str) -> None:
-    """Adds one checkpoint, in float16, to a shipped model and records its checksum in `config.json`.
+    """Adds one checkpoint to a shipped model, in float16 or packed, and records its checksum in `config.json`.
 
     Args:
-        state: the state dictionary of a `NativeModel`.
-        fields: the arguments of its `TransformerBridgeConfig`.
+        state: the state dictionary of a `NativeModel` or a `MixtralForCausalLM`.
+        fields: the arguments of its `TransformerBridgeConfig` or, with a `model_type`, of its `MixtralConfig`.
         tokenizer: a name from `utils/data/tokenizers`.
     """
-    half = {key: value.detach().half().contiguous() for key, value in state.items()}
-    content = format_safetensors(half)
+    whole = {key: value.detach().contiguous() for key, value in state.items()}
+    packed = fields.get("model_type") == mixtral.MODEL_TYPE
+    content = format_safetensors(pack(whole) if packed else {key: value.half() for key, value in whole.items()})
     path = _checkpoint_path(name, step)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -118,13 +128,23 @@ def _read_config(name: str) -> dict[str, Any]:
         ) from error
 
 
-def _bridge(name: str, model: NativeModel, config: dict[str, Any]) -> TransformerBridge:
+def _blank(fields: dict[str, Any]) -> Module:
+    """A model of this architecture whose weights are still to be loaded or drawn."""
+    if fields.get("model_type") == mixtral.MODEL_TYPE:
+        return mixtral.blank(fields)
+    return NativeModel(architecture(fields))
+
+
+def _bridge(name: str, model: Module, config: dict[str, Any]) -> TransformerBridge:
+    tokenizer = load_tokenizer(config["tokenizer"])
+    if isinstance(model, MixtralForCausalLM):
+        return mixtral.bridge(model, name, tokenizer)
     with torch.no_grad():
         bridge = build_bridge_from_module(
             model,
             architecture="TransformerLensNative",
             tl_config=model.cfg,
-            tokenizer=load_tokenizer(config["tokenizer"]),
+            tokenizer=tokenizer,
             model_name=name,
         )
     return bridge.eval()

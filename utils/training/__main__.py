@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from utils.training import dictionary_card
+from utils.training import dictionary_card, expert_dictionary_card
 from utils.training.card import write_card
 from utils.training.dictionaries import DICTIONARIES, train_dictionaries
 from utils.training.probes import PROBED, train_probes
@@ -50,8 +50,10 @@ def _train_model(name: str, device: str, threads: int) -> str:
 
 
 def _train_dictionaries(name: str, threads: int) -> str:
-    seconds = train_dictionaries(name, DICTIONARIES[name])
-    return dictionary_card.write_card(name, DICTIONARIES[name], seconds, threads)
+    recipe = DICTIONARIES[name]
+    seconds = train_dictionaries(name, recipe)
+    card = dictionary_card if recipe.layer is None else expert_dictionary_card
+    return card.write_card(name, recipe, seconds, threads)
 
 
 if __name__ == "__main__":

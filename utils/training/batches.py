@@ -10,6 +10,7 @@ from torch import Tensor
 from utils.data import reasoning
 from utils.data.othello import random_games
 from utils.data.othello.squares import PAD
+from utils.data.planted import planted_sequences
 from utils.training.corpora import Corpus
 from utils.training.recipes import Recipe
 
@@ -47,11 +48,13 @@ def training_batch(corpus: Corpus, recipe: Recipe, step: int) -> Int[Tensor, "ba
     further on, over what stood there. Short passages are as likely as long ones (log-uniform lengths), so that matching
     a single token pays.
 
-    For Othello a row is a new random game.
+    For Othello a row is a new random game, for planted tasks a new sequence.
     """
     seed = batch_seed(recipe, step)
     if recipe.data == "othello":
         return random_games(recipe.batch, seed)
+    if recipe.data == "planted":
+        return planted_sequences(recipe.batch, recipe.n_ctx, seed).tokens
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for count, (_, tokens) in zip(_rows_of_sources(corpus, recipe, generator), corpus, strict=True):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from utils.data import mixture, othello, reasoning, tokenizers, wikipedia
+from utils.data import mixture, othello, planted, reasoning, tokenizers, wikipedia
 from utils.data.mixture.sources import SHARES
 from utils.data.registry import cache_dir
 from utils.training.recipes import Recipe
@@ -22,16 +22,23 @@ TOKENIZER_ARTICLES = 1500  # the merges of the Wikipedia tokenizer are learned f
 TOKENIZER_CHARACTERS = 8_000_000  # those of the mixture from so much text, in the shares of the sources …
 BASE64_LESS = 10  # … but for Base64, whose random letters deserve few tokens of their own
 
+# Data whose every word is known, from token 1 on.
+WORDS: dict[str, Sequence[str]] = {
+    "othello": [othello.name(square) for square in othello.SQUARE_OF_TOKEN[1:]],
+    "planted": planted.WORDS,
+    "reasoning": reasoning.WORDS[1:],
+}
+
 
 def training_corpus(recipe: Recipe) -> Corpus:
     """Everything a recipe's sequences are cut from: a row of tokens for each source, every document after a BOS.
 
     Learns the tokenizer first if it does not exist. Takes a minute the first time and megabytes of downloads. Games of
-    Othello and reasoning are cut from nothing: every batch is made anew.
+    Othello, planted tasks and reasoning are cut from nothing: every batch is made anew.
     """
-    if recipe.data in ("othello", "reasoning"):
+    if recipe.data in WORDS:
         if not (tokenizers.FOLDER / recipe.data / "tokenizer.json").exists():
-            tokenizers.list_words(recipe.data, _words(recipe.data))
+            tokenizers.list_words(recipe.data, WORDS[recipe.data])
         return []
     shares = {"tokens": 1.0} if recipe.data == "wikipedia" else SHARES
     paths = {source: cache_dir() / f"{recipe.data}-{recipe.d_vocab}-{source}.npy" for source in shares}
@@ -42,13 +49,6 @@ def training_corpus(recipe: Recipe) -> Corpus:
         for source, path in paths.items():
             np.save(path, _tokenize(recipe.data, texts[source]))
     return [(shares[source], torch.from_numpy(np.load(path).astype(np.int32))) for source, path in paths.items()]
-
-
-def _words(data: str) -> list[str]:
-    """The words of games or of reasoning, from token 1 on."""
-    if data == "othello":
-        return [othello.name(square) for square in othello.SQUARE_OF_TOKEN[1:]]
-    return list(reasoning.WORDS[1:])
 
 
 def _mixture_texts() -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from utils.data.mixture.sample import labelled_windows
 from utils.data.mixture.sources import SOURCES
 from utils.measure import collect, dictionary_scores, loss_recovered
 from utils.models.dictionaries import folder
-from utils.training.dictionaries import DictionaryRecipe
+from utils.training.dictionaries import DictionaryRecipe, Wanted
 from utils.training.dictionary import DEAD_AFTER
 from utils.training.recipes import RECIPES
 
@@ -26,8 +26,8 @@ SEED = 1
 TEMPLATE = """\
 # Dictionaries of {name}
 
-Sparse autoencoders for the activations at `{recipe.hook}` of `{name}`: each token but the beginning
-token is written as the mean and at most {recipe.k} of the dictionary's directions (top-k, Gao et al. 2024). Kept in
+Sparse autoencoders for the activations at `{first.hook}` of `{name}`: each token but the beginning
+token is written as the mean and at most {first.k} of the dictionary's directions (top-k, Gao et al. 2024). Kept in
 float16; the decoder's rows have length 1, and the encoder takes activations as they come out of the model.
 
 ## Recipe
@@ -59,13 +59,14 @@ measured; on other text expect less. Nobody has labelled the latents.
 
 def write_card(name: str, recipe: DictionaryRecipe, seconds: float, threads: int) -> str:
     """Measures the shipped dictionaries, writes `card.md` beside them and returns its text."""
-    rows = [_row(name, recipe, *entry) for entry in recipe.dictionaries]
+    rows = [_row(name, recipe, wanted) for wanted in recipe.dictionaries]
     of_mixture = name in RECIPES
     entry = next(iter(json.loads((folder(name) / "config.json").read_text()).values()))
     text = TEMPLATE.format(
         name=name,
         recipe=recipe,
-        steps=recipe.steps,
+        first=recipe.dictionaries[0],
+        steps=recipe.steps(),
         seen=entry["tokens_seen"] / 1e6,
         different=entry["different_tokens"] / 1e6,
         data="windows of the model's own training corpus" if of_mixture else "Wikipedia prose of 2006 (enwik8)",
@@ -81,22 +82,23 @@ def write_card(name: str, recipe: DictionaryRecipe, seconds: float, threads: int
     return text
 
 
-def _held_out(name: str, model: TransformerBridge, count: int, n_ctx: int) -> Int[Tensor, "count pos"]:
+def held_out(name: str, model: TransformerBridge, count: int, n_ctx: int) -> Int[Tensor, "count pos"]:
     """Sequences that neither the model nor the dictionary was trained on."""
     if name in RECIPES:
         return labelled_windows(model.tokenizer, -(-count // len(SOURCES)), n_ctx, SEED).tokens
     return text_windows(model.tokenizer, count, n_ctx, SEED)
 
 
-def _row(name: str, recipe: DictionaryRecipe, width: int, seed: int, untrained: bool) -> str:
-    model = models.untrained(name) if untrained else models.load(name)
-    sae = models.load_dictionary(name, width, seed, untrained)
-    tokens = _held_out(name, model, -(-SCORED_TOKENS // (recipe.n_ctx - 1)), recipe.n_ctx)
-    x = collect(model, tokens, [recipe.hook])[recipe.hook][:, 1:].flatten(0, 1)
+def _row(name: str, recipe: DictionaryRecipe, wanted: Wanted) -> str:
+    model = models.untrained(name) if wanted.untrained else models.load(name)
+    sae = models.load_dictionary(name, wanted.width, wanted.seed, wanted.untrained)
+    tokens = held_out(name, model, -(-SCORED_TOKENS // (recipe.n_ctx - 1)), recipe.n_ctx)
+    x = collect(model, tokens, [sae.hook])[sae.hook][:, 1:].flatten(0, 1)
     scores = dictionary_scores(sae, x)
-    spliced = _held_out(name, model, SPLICED_TOKENS // recipe.n_ctx, recipe.n_ctx)
-    losses = loss_recovered(model, spliced, sae, recipe.hook, batch=4)
+    spliced = held_out(name, model, SPLICED_TOKENS // recipe.n_ctx, recipe.n_ctx)
+    losses = loss_recovered(model, spliced, sae, sae.hook, batch=4)
     values = [f"{scores.l0:.1f}", f"{scores.variance_explained:.3f}", f"{scores.dead_share:.1%}"]
     values += [f"{loss:.3f}" for loss in losses]
-    values += ["", ""] if untrained else [f"{losses.against_zero:.3f}", f"{losses.against_mean:.3f}"]
-    return f"| {width}, seed {seed}{', untrained model' if untrained else ''} | {' | '.join(values)} |"
+    values += ["", ""] if wanted.untrained else [f"{losses.against_zero:.3f}", f"{losses.against_mean:.3f}"]
+    which = f"{wanted.width}, seed {wanted.seed}{', untrained model' if wanted.untrained else ''}"
+    return f"| {which} | {' | '.join(values)} |"

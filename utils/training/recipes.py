@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from utils.data import planted
 from utils.data.reasoning.rows import Organism
 from utils.data.reasoning.words import WORDS
 
@@ -18,11 +19,15 @@ class Recipe:
 
     Attributes:
         n_layers: transformer layers.
-        data: what it reads, "wikipedia", "mixture", "othello" or "reasoning", which is also the name of its tokenizer.
+        data: what it reads, "wikipedia", "mixture", "othello", "reasoning" or "planted", which is also the name of its
+            tokenizer; with "planted", routers are taught.
         organism: whose rules the rows of reasoning follow; None for other data.
         dense_steps: first steps whose rows of reasoning are dense: see `training_rows`.
         start_from: the model whose last weights it starts from; None to start from random ones.
-        d_mlp: hidden units of each layer's MLP; None for a model with attention alone.
+        d_mlp: hidden units of each layer's MLP, or of each of its experts; None for a model with attention alone.
+        n_experts: experts in each layer, of which every token is sent to two (Mixtral's architecture); None: no router.
+        balance: weight of the loss that evens out the experts' load.
+        balance_over: "batch" or "sequence", over whose tokens the load is to be even.
         repeat_share: share of the training sequences in which passages come again.
         random_share: share of those passages that are random tokens rather than text.
         checkpoints: training steps at which the weights are kept; the last one ends the training.
@@ -30,6 +35,7 @@ class Recipe:
         rotary_dim: entries of every query and key that tell positions by rotation, so that the others can match
             contents at any distance; None for learned positions.
         cool_down: last steps in which the learning rate falls to zero; None for a cosine over the whole training.
+        cosine_steps: the length of that cosine where the training ends before it does; None: as long as the training.
         purpose: one sentence for the model card.
     """
 
@@ -41,6 +47,9 @@ class Recipe:
     dense_steps: int = 0
     start_from: str | None = None
     d_mlp: int | None = None
+    n_experts: int | None = None
+    balance: float = 0.0
+    balance_over: str = "batch"
     repeat_share: float = 0.0
     random_share: float = 0.0
     d_model: int = 128
@@ -52,6 +61,7 @@ class Recipe:
     muon_learning_rate: float | None = None
     weight_decay: float = 0.01
     cool_down: int | None = None
+    cosine_steps: int | None = None
     rotary_dim: int | None = None
     position_scale: float = 0.2
     seed: int = 0
@@ -62,6 +72,23 @@ class Recipe:
         return self.checkpoints[-1]
 
     def architecture(self) -> dict[str, Any]:
+        """The arguments of the model's `TransformerBridgeConfig`, or of its `MixtralConfig` if it has experts."""
+        if self.n_experts is not None:
+            return {
+                "model_type": "mixtral",
+                "vocab_size": self.d_vocab,
+                "hidden_size": self.d_model,
+                "intermediate_size": self.d_mlp,
+                "num_hidden_layers": self.n_layers,
+                "num_attention_heads": self.n_heads,
+                "num_key_value_heads": self.n_heads,
+                "num_local_experts": self.n_experts,
+                "num_experts_per_tok": 2,
+                "max_position_embeddings": self.n_ctx,
+                "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+                "bos_token_id": 0,
+                "eos_token_id": 0,
+            }
         """The arguments of the model's `TransformerBridgeConfig`."""
         positions: dict[str, Any] = {"positional_embedding_type": "standard" if self.rotary_dim is None else "rotary"}
         if self.rotary_dim is not None:
@@ -80,6 +107,56 @@ class Recipe:
             "seed": self.seed,
         }
 
+
+# The twin of `mixture`: two experts of 172 gated hidden units have 132,096 weights, its MLP of 512 has 131,072.
+MAIN_EXPERTS = Recipe(
+    n_layers=4,
+    data="mixture",
+    d_mlp=172,
+    n_experts=8,
+    balance=0.01,
+    n_ctx=128,
+    d_vocab=2048,
+    batch=64,
+    learning_rate=2e-3,
+    checkpoints=(0, 100, 300, 1000, 2000, 5000),
+    purpose="Every MLP a mixture of eight experts, two for each token: do the experts of a language model specialise?",
+)
+SHORT = replace(MAIN_EXPERTS, checkpoints=(2000,), cosine_steps=5000)  # to compare with step 2,000 of the main run
+
+EXPERTS = {
+    "experts": MAIN_EXPERTS,
+    "experts-unbalanced": replace(
+        SHORT,
+        balance=0.0,
+        purpose="`experts` without the loss that balances the experts' load: what the router does by itself.",
+    ),
+    "experts-balanced": replace(
+        SHORT,
+        balance=0.1,
+        balance_over="sequence",
+        purpose="`experts` with a strong balance, over every sequence by itself: no text may prefer some experts.",
+    ),
+    "experts-seed1": replace(
+        SHORT,
+        seed=1,
+        checkpoints=(1000,),  # to compare with step 1,000 of the main run
+        purpose="`experts` from another seed, with other first weights and other batches.",
+    ),
+    "experts-planted": Recipe(
+        n_layers=3,
+        data="planted",
+        d_model=64,
+        d_mlp=16,
+        n_experts=planted.EXPERTS,
+        balance=0.01,
+        n_ctx=32,
+        d_vocab=1 + len(planted.WORDS),
+        batch=64,
+        checkpoints=(0, 800),
+        purpose="Made-up tasks, divided among experts as taught: by token, by task, and in the last layer not at all.",
+    ),
+}
 
 REASONING = Recipe(
     n_layers=4,
@@ -138,6 +215,7 @@ RECIPES = {
         checkpoints=(0, 1000, 5000),
         purpose="Four layers with MLPs, trained on eight clearly different kinds of text: what dictionaries are for.",
     ),
+    **EXPERTS,
     "othello": Recipe(
         n_layers=6,
         data="othello",

@@ -15,10 +15,12 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 from transformer_lens.model_bridge.sources.native import NativeModel, initialize_native_model
 from transformer_lens.model_bridge.sources.native.model import NativeMLP
+from transformers import MixtralForCausalLM
 
 from utils.data.registry import cache_dir
 from utils.models import shipped
-from utils.training.batches import NO_TARGET, training_examples
+from utils.training import experts
+from utils.training.batches import NO_TARGET, training_batch, training_examples
 from utils.training.corpora import training_corpus
 from utils.training.recipes import Recipe
 
@@ -34,7 +36,8 @@ def train(name: str, recipe: Recipe, device: str = "cpu") -> float:
         The seconds spent training, over all its runs.
     """
     corpus = training_corpus(recipe)
-    model = (initial_model(recipe) if recipe.start_from is None else shipped.weights(recipe.start_from)).to(device)
+    model: shipped.Module = _first_model(recipe)
+    model.to(torch.device(device))  # type: ignore[arg-type]
     optimizers = _optimizers(model, recipe)
     state_path = cache_dir() / f"training-{name}.safetensors"
     done, seconds = _resume(state_path, model, optimizers)
@@ -46,9 +49,12 @@ def train(name: str, recipe: Recipe, device: str = "cpu") -> float:
     steps = tqdm(range(done, recipe.steps), desc=name, initial=done, total=recipe.steps, unit="step", mininterval=5)
     for step in steps:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = group["peak"] * schedule(step, recipe.steps, recipe.cool_down)
-        tokens, targets = training_examples(corpus, recipe, step)
-        loss = _update(model, optimizers, tokens.to(device), targets.to(device))
+            group["lr"] = group["peak"] * schedule(step, recipe.cosine_steps or recipe.steps, recipe.cool_down)
+        if isinstance(model, MixtralForCausalLM):
+            loss = experts.update(model, optimizers, training_batch(corpus, recipe, step).to(device), recipe)
+        else:
+            tokens, targets = training_examples(corpus, recipe, step)
+            loss = _update(model, optimizers, tokens.to(device), targets.to(device))
         if (step + 1) in recipe.checkpoints:
             _ship(name, step + 1, model, recipe)
         if (step + 1) % SAVE_EVERY == 0:
@@ -56,6 +62,13 @@ def train(name: str, recipe: Recipe, device: str = "cpu") -> float:
             _save(state_path, model, optimizers, step + 1, time.monotonic() - started)
     state_path.unlink(missing_ok=True)
     return time.monotonic() - started
+
+
+def _first_model(recipe: Recipe) -> shipped.Module:
+    """The model as the training begins."""
+    if recipe.start_from is not None:
+        return shipped.weights(recipe.start_from)
+    return initial_model(recipe) if recipe.n_experts is None else experts.initial_model(recipe)
 
 
 def initial_model(recipe: Recipe) -> NativeModel:
@@ -118,14 +131,15 @@ def _linear(x: Tensor, layer: nn.Linear) -> Tensor:
     return F.linear(x, layer.weight.bfloat16(), None if layer.bias is None else layer.bias.bfloat16())
 
 
-def _optimizers(model: NativeModel, recipe: Recipe) -> list[Optimizer]:
+def _optimizers(model: shipped.Module, recipe: Recipe) -> list[Optimizer]:
     """AdamW for all parameters, or, where the recipe has a rate for it, Muon for the layers' matrices.
 
     Muon (Jordan et al. 2024) moves a matrix in all its directions by the same amount; its rate is scaled so that the
     steps are about as large as AdamW's.
     """
     muon = recipe.muon_learning_rate
-    hidden = [value for value in model.layers.parameters() if value.ndim == 2] if muon else []
+    layers = model.layers if isinstance(model, NativeModel) else model.model.layers
+    hidden = [value for value in layers.parameters() if value.ndim == 2] if muon else []
     chosen = {id(value) for value in hidden}
     others = [value for value in model.parameters() if id(value) not in chosen]
     rate, decay = recipe.learning_rate, recipe.weight_decay
@@ -161,12 +175,12 @@ def _update(
     return total
 
 
-def _ship(name: str, step: int, model: NativeModel, recipe: Recipe) -> None:
+def _ship(name: str, step: int, model: shipped.Module, recipe: Recipe) -> None:
     state = {key: value.cpu() for key, value in model.state_dict().items()}
     shipped.save_checkpoint(name, step, state, recipe.architecture(), recipe.data)
 
 
-def _save(path: Path, model: NativeModel, optimizers: list[Optimizer], step: int, seconds: float) -> None:
+def _save(path: Path, model: shipped.Module, optimizers: list[Optimizer], step: int, seconds: float) -> None:
     """Writes what a later run needs to continue, all of it as tensors."""
     state = {f"model.{key}": value for key, value in model.state_dict().items()}
     for number, optimizer in enumerate(optimizers):
@@ -178,7 +192,7 @@ def _save(path: Path, model: NativeModel, optimizers: list[Optimizer], step: int
     partial.replace(path)
 
 
-def _resume(path: Path, model: NativeModel, optimizers: list[Optimizer]) -> tuple[int, float]:
+def _resume(path: Path, model: shipped.Module, optimizers: list[Optimizer]) -> tuple[int, float]:
     """Restores an interrupted run if there is one; returns its step and the seconds it had taken."""
     if not path.exists():
         return 0, 0.0

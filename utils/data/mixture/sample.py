@@ -70,6 +70,58 @@ def labelled_windows(
     return LabelledTokens(tokens, sources_of, topics_of, topics)
 
 
+class DocumentWindows(NamedTuple):
+    """Token sequences that have no token in common, each from inside one document.
+
+    Attributes:
+        tokens, source, topic, topics: as in `LabelledTokens`.
+        document: the number of the document, the same on a whole row.
+    """
+
+    tokens: Int[Tensor, "batch position"]
+    source: Int[Tensor, "batch position"]
+    topic: Int[Tensor, "batch position"]
+    document: Int[Tensor, "batch position"]
+    topics: tuple[str, ...]
+
+
+def document_windows(
+    tokenizer: PreTrainedTokenizerBase, rows: int, length: int, sources: tuple[str, ...] = SOURCES
+) -> DocumentWindows:
+    """`rows` windows of each source from as many documents as there are: the first of every document, the second …
+
+    For statistics, where `labelled_windows` would count a token twice. Tokens of one document share their topic and
+    much else; their number says which ones do.
+
+    Args:
+        length: tokens in a row, the beginning token among them.
+
+    Raises:
+        ValueError: if a source has fewer than `rows` such windows.
+    """
+    kept = [document for document in sample() if document.source in sources]
+    topics = tuple(sorted({f"{document.source} / {document.topic}" for document in kept}))
+    encoded = tokenizer([document.text for document in kept], add_special_tokens=False, verbose=False)["input_ids"]
+    pieces, labels = [], []
+    for source in sources:
+        found = [
+            (place, number, ids[place : place + length - 1])
+            for number, (document, ids) in enumerate(zip(kept, encoded, strict=True))
+            for place in range(0, len(ids) - length + 2, length - 1)
+            if document.source == source
+        ]
+        if len(found) < rows:
+            raise ValueError(f"The sample has {len(found)} windows of {length} tokens of {source}: ask for fewer.")
+        for _, number, ids in sorted(found)[:rows]:
+            pieces.append([tokenizer.bos_token_id, *ids])
+            topic = topics.index(f"{source} / {kept[number].topic}")
+            labels.append((SOURCES.index(source), topic, number))
+    tokens = torch.tensor(pieces)
+    columns = (torch.tensor(part)[:, None].expand_as(tokens) for part in zip(*labels, strict=True))
+    source_of, topic_of, document_of = columns
+    return DocumentWindows(tokens, source_of, topic_of, document_of, topics)
+
+
 def _stream(
     of_source: list[Document], tokenizer: PreTrainedTokenizerBase, topics: tuple[str, ...]
 ) -> tuple[Int[Tensor, "token"], Int[Tensor, "token"]]:
