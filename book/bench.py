@@ -14,7 +14,7 @@ from typing import Any
 
 import bench_dictionaries
 import bench_othello
-from bench_labs import REPEATS, TOKENS, keystroke_rows, keystrokes, lab_rows, move_times
+from bench_labs import REPEATS, TOKENS, keystroke_rows, keystrokes, lab_rows, mark_times, move_times
 from visit import NoBrowser, browser, pages, served, visit
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +56,8 @@ def in_a_browser(out: Path) -> None:
         table(title, keystroke_rows(keystrokes(chromium, address)))
         moves = move_times(chromium, address, "chapters/othello.html")
         table("A move in the lab of Othello", [(f"median of {len(moves)}", f"{median(moves):.1f} ms")])
+        marks = mark_times(chromium, address, "chapters/experts.html")
+        table("A mark in the lab of experts", [(f"median of {len(marks)}", f"{median(marks):.1f} ms")])
         table("Labs: download, first paint of the page, first numbers", lab_rows(chromium, out, address))
         table("First visit, compressed, shared scripts and labs included", page_weights(chromium, out, address))
 

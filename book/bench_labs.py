@@ -83,6 +83,27 @@ PLAY = """async (moves) => {
   }
   return times;
 }"""
+# Silences experts in the lab of experts, one after the other. A mark's time ends when its numbers are on the page.
+MARK = """async (marks) => {
+  const body = document.querySelector('figure[data-lab="experts"] .dtrs-lab-body');
+  const quiet = async () => {
+    while (body.ariaBusy !== "false") await new Promise((resolve) => setTimeout(resolve));
+  };
+  const switches = [...body.querySelectorAll(".dtrs-lab-switch")];
+  const finding = body.querySelector(".dtrs-lab-finding");
+  const times = [];
+  for (let mark = -3; mark < marks; mark++) { // the first three warm up
+    await quiet();
+    const said = finding.textContent;
+    const start = performance.now();
+    switches[(mark + 3) % switches.length].click();
+    await quiet();
+    body.getBoundingClientRect();
+    if (mark >= 0) times.push(performance.now() - start);
+    if (finding.textContent === said) throw new Error("A mark changes nothing.");
+  }
+  return times;
+}"""
 FIRST_PAINT = """() => new Promise((resolve) =>
   new PerformanceObserver((list) => {
     const [paint] = list.getEntriesByName("first-contentful-paint");
@@ -137,11 +158,27 @@ def move_times(chromium: Any, address: str, page: str) -> list[float]:
         address: where the site is served.
         page: one that holds the lab `othello`.
     """
+    return _times_in(chromium, f"{address}/{page}", "othello", PLAY)
+
+
+def mark_times(chromium: Any, address: str, page: str) -> list[float]:
+    """Milliseconds from a press that silences an expert, or lets it speak again, to the new losses on the page.
+
+    Args:
+        chromium: the browser.
+        address: where the site is served.
+        page: one that holds the lab `experts`.
+    """
+    return _times_in(chromium, f"{address}/{page}", "experts", MARK)
+
+
+def _times_in(chromium: Any, address: str, lab: str, script: str) -> list[float]:
+    """What a script that presses buttons of a lab says of each press."""
     tab = chromium.new_page()
     try:
-        tab.goto(f"{address}/{page}", timeout=PATIENCE)
-        tab.evaluate(COME_NEAR, ["othello", PATIENCE])
-        return list(tab.evaluate(PLAY, REPEATS))
+        tab.goto(address, timeout=PATIENCE)
+        tab.evaluate(COME_NEAR, [lab, PATIENCE])
+        return list(tab.evaluate(script, REPEATS))
     finally:
         tab.close()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bench_labs import FORWARD, REPEATS, keystroke_rows, keystrokes, lab_rows, move_times
+from bench_labs import FORWARD, REPEATS, keystroke_rows, keystrokes, lab_rows, mark_times, move_times
 from lab_files import copy_labs
 from labs import write_page
 from visit import served
@@ -35,10 +36,13 @@ def test_every_kind_of_keystroke_is_timed_beside_the_same_pass_in_torch(chromium
     assert all(value > 0 for each in times.values() for value in each)
 
 
-def test_a_game_of_othello_is_timed_move_by_move(chromium: Any, site: Path) -> None:
-    write_page(site, "othello")
+@pytest.mark.parametrize(("lab", "times_of"), [("othello", move_times), ("experts", mark_times)])
+def test_presses_in_a_lab_are_timed_one_by_one(
+    chromium: Any, site: Path, lab: str, times_of: Callable[[Any, str, str], list[float]]
+) -> None:
+    write_page(site, lab)
     with served(site) as address:
-        times = move_times(chromium, address, "page.html")
+        times = times_of(chromium, address, "page.html")
     assert len(times) == REPEATS and all(value > 0 for value in times)
 
 

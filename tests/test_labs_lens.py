@@ -28,6 +28,10 @@ from transformer_lens.model_bridge import TransformerBridge
 from visit import NoBrowser, browser, served
 
 from utils import measure, models
+from utils.data.tokenizers import load_tokenizer
+from utils.measure import routing
+from utils.models import mixtral
+from utils.models.packing import pack, unpack
 from utils.models.shipped import WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,8 +80,41 @@ RANDOM: dict[str, dict[str, Any]] = {
 }
 # Sizes all differ, and few are multiples of what the loops take at a time.
 SIZES = {"n_layers": 2, "d_model": 13, "n_ctx": 16, "d_head": 4, "n_heads": 6, "d_vocab": 11, "d_mlp": 18, "seed": 0}
+# Experts, in the terms of a MixtralConfig, and stored in 8 bits.
+MIXTRAL_SIZES = {
+    "model_type": "mixtral",
+    "vocab_size": 11,
+    "hidden_size": 13,
+    "intermediate_size": 9,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 6,
+    "head_dim": 4,
+    "max_position_embeddings": 16,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
+MIXTRAL: dict[str, dict[str, Any]] = {
+    "mixtral": MIXTRAL_SIZES,
+    "mixtral-shared": MIXTRAL_SIZES
+    | {
+        "num_key_value_heads": 2,
+        "num_local_experts": 5,
+        "num_experts_per_tok": 3,
+        "rms_norm_eps": 0.1,
+        "hidden_act": "gelu",
+    },
+}
 RUNS = ["plain", "values", "patterns", "stream", "norms", "everywhere", "scales"]
-NO_EDITS = ("embed.hook_in", "pos_embed.hook_in", "attn.hook_attn_scores")  # ids, places, and a copy of the pattern
+NO_EDITS = (  # ids, places and what they turn by, and what nothing follows from
+    "embed.hook_in",
+    "rotary_emb.hook_in",
+    "hook_cos",
+    "hook_sin",
+    "mlp.gate.hook_out",
+    "hook_expert_indices",
+)
 PARTS = [1, 3, 2, 4]
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore:A forward hook edited:UserWarning")]
@@ -98,12 +135,44 @@ def random_model(fields: dict[str, Any]) -> TransformerBridge:
     return model.eval()
 
 
+def random_mixtral(fields: dict[str, Any]) -> TransformerBridge:
+    """The same for a Mixtral; what 8 bits hold is what both sides read."""
+    model = mixtral.blank(fields)
+    generator = torch.Generator().manual_seed(len(str(fields)))
+    sizes = {name: 1.5 if "experts" in name else 0.5 for name in model.state_dict()}  # so that experts matter
+    drawn = {
+        name: sizes[name] * torch.randn(value.shape, generator=generator) for name, value in model.state_dict().items()
+    }
+    model.load_state_dict(unpack(pack(drawn)))
+    return mixtral.bridge(model, "mixtral", load_tokenizer("mixture"))
+
+
+def fields_of(name: str) -> dict[str, Any]:
+    """The configuration of a model, as its file holds it."""
+    if name in SHIPPED:
+        architecture: dict[str, Any] = json.loads((WEIGHTS / name / "config.json").read_text())["architecture"]
+        return architecture
+    return MIXTRAL[name] if name in MIXTRAL else SIZES | RANDOM[name]
+
+
+def is_edited(model: TransformerBridge, name: str) -> bool:
+    """Whether a hook may edit this activation; a native bridge's scores are a copy of its patterns."""
+    copied = "attn.hook_attn_scores" if not has_experts(model) else None
+    return name != "logits" and not name.endswith(NO_EDITS) and not (copied and name.endswith(copied))
+
+
+def has_experts(model: TransformerBridge) -> bool:
+    return bool(getattr(model.cfg, "num_experts", None))
+
+
 def axes(name: str) -> list[str]:
     """The axes of an activation before the last one."""
     letter = name.split(".hook_")[-1]
     if letter in ("pattern", "attn_scores"):
         return ["head", "position"]
-    if letter in ("q", "k", "v", "z") or name.endswith((".q.hook_out", ".k.hook_out", ".v.hook_out", ".o.hook_in")):
+    if letter in ("q", "k", "v", "z", "rot_q", "rot_k") or name.endswith(
+        (".q.hook_out", ".k.hook_out", ".v.hook_out", ".o.hook_in")
+    ):
         return ["position", "head"]
     return ["position"]
 
@@ -112,6 +181,8 @@ def as_function(hook: dict[str, Any]) -> Callable[..., Tensor]:
     """A plain-data hook as the function that TransformerLens takes."""
 
     def edit(old: Tensor, hook_point: Any = None, **_: Any) -> Tensor:
+        if len(old) > 1:  # routers read all tokens in a row, without a batch axis
+            return edit(old[None])[0]
         chosen = [
             [value] if isinstance(value := hook.get(axis, list(range(size))), int) else value
             for axis, size in zip(axes(hook["name"]), old.shape[1:], strict=False)
@@ -143,7 +214,8 @@ def run(model: TransformerBridge, tokens: list[int], hooks: list[dict[str, Any]]
     """Every activation and the logits, without the batch axis."""
     with torch.no_grad(), model.hooks(fwd_hooks=[(hook["name"], as_function(hook)) for hook in hooks]):
         logits, cache = model.run_with_cache(torch.tensor([tokens]))
-    kept = {name: value[0].float().clone().contiguous() for name, value in cache.items()}
+    whole = {name: value if len(value) > 1 else value[0] for name, value in cache.items()}
+    kept = {name: value.float().clone().contiguous() for name, value in whole.items()}
     return {**kept, "logits": logits[0].float().clone()}
 
 
@@ -203,7 +275,7 @@ def hooks_for(model: TransformerBridge, shapes: dict[str, list[int]]) -> dict[st
         "scales": [],
     }
     for name in shapes:
-        if name == "logits" or name.endswith(NO_EDITS):
+        if not is_edited(model, name):
             continue
         where = {axis: draw.randrange(shapes[name][place]) for place, axis in enumerate(axes(name))}
         anywhere = {axis: index for axis, index in where.items() if draw.random() < 0.5}
@@ -214,7 +286,9 @@ def hooks_for(model: TransformerBridge, shapes: dict[str, list[int]]) -> dict[st
 
 @cache
 def bridge(name: str) -> TransformerBridge:
-    return models.load(name) if name in SHIPPED else random_model(SIZES | RANDOM[name])
+    if name in SHIPPED:
+        return models.load(name)
+    return (random_mixtral if name in MIXTRAL else random_model)(fields_of(name))
 
 
 def tokens_for(name: str) -> list[int]:
@@ -227,18 +301,26 @@ def write_model(folder: Path, name: str) -> None:
     folder.mkdir()
     model = bridge(name)
     if name in SHIPPED:
-        fields = json.loads((WEIGHTS / name / "config.json").read_text())["architecture"]
         last = f"step-{models.checkpoints(name)[-1]:06d}.safetensors"
         shutil.copy(WEIGHTS / name / last, folder / "weights.safetensors")
+    elif name in MIXTRAL:
+        save_file(pack(plain_state(model)), folder / "weights.safetensors")
     else:
-        fields = SIZES | RANDOM[name]
         save_weights(folder, model)
-    (folder / "config.json").write_text(json.dumps(fields))
+    (folder / "config.json").write_text(json.dumps(fields_of(name)))
     tokens = tokens_for(name)
     shapes = {key: list(value.shape) for key, value in run(model, tokens, []).items()}
     for title, hooks in hooks_for(model, shapes).items():
         (folder / f"{title}.json").write_text(json.dumps({"tokens": tokens, "hooks": hooks}))
         save_file(run(model, tokens, hooks), folder / f"{title}.safetensors")
+
+
+def plain_state(model: TransformerBridge) -> dict[str, Tensor]:
+    """The state dict of the Mixtral behind a bridge, as Hugging Face names it."""
+    names = mixtral.blank(MIXTRAL["mixtral"]).state_dict()
+    whole = model.original_model.state_dict()
+    state = {name.replace("_original_component.", ""): value for name, value in whole.items()}
+    return {name: state[name].contiguous() for name in names}
 
 
 def save_weights(folder: Path, model: TransformerBridge) -> None:
@@ -258,7 +340,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "labs").symlink_to(ROOT / "book" / "labs")
     (root / "lens_parity.js").symlink_to(ROOT / "tests" / "lens_parity.js")
     (root / "page.html").write_text("<!doctype html><title>Parity</title>")
-    for name in [*SHIPPED, *RANDOM]:
+    for name in [*SHIPPED, *RANDOM, *MIXTRAL]:
         write_model(root / name, name)
     return root
 
@@ -282,14 +364,14 @@ def agreed(found: dict[str, Any]) -> bool:
     return not (found["missing"] or found["extra"] or found["wrong"])
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, *RANDOM])
+@pytest.mark.parametrize("name", [*SHIPPED, *RANDOM, *MIXTRAL])
 def test_every_activation_is_that_of_transformerlens(page: Any, name: str) -> None:
     for title in RUNS:
         found = page("compare", name, title)
         assert agreed(found), f"{name}, {title}: {found}"
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, *RANDOM])
+@pytest.mark.parametrize("name", [*SHIPPED, *RANDOM, *MIXTRAL])
 def test_a_run_in_parts_is_the_run_at_once(page: Any, name: str) -> None:
     for title in ("plain", "values", "scales"):
         found = page("compareParts", name, title, PARTS)
@@ -307,6 +389,10 @@ def test_a_run_in_parts_is_the_run_at_once(page: Any, name: str) -> None:
         ("rmspre", {"act_fn": "relu"}),
         ("rmspre-attention", {"normalization_type": "LNPre"}),
         ("lnpre-final-rms", {"final_rms": False}),
+        ("mixtral-shared", {"rms_norm_eps": 0.12}),
+        ("mixtral-shared", {"num_experts_per_tok": 2}),
+        ("mixtral", {"rope_parameters": {"rope_theta": 510.0}}),
+        ("mixtral", {"hidden_act": "gelu"}),
     ],
 )
 def test_a_wrong_configuration_is_told_apart(page: Any, name: str, changes: dict[str, Any]) -> None:
@@ -351,7 +437,7 @@ def test_keys_can_be_taken_from_a_sharp_head(page: Any, folder: Path) -> None:
 
 # --- measurements ----------------------------------------------------------------------------------------------------
 
-MEASURED = ["induction", "ln", "rms-llama", "lnpre-gated", "none"]
+MEASURED = ["induction", "ln", "rms-llama", "lnpre-gated", "none", "mixtral-shared"]
 PERIOD = 4
 
 
@@ -435,6 +521,69 @@ def test_silencing_by_means_is_the_books_mean_ablation(page: Any) -> None:
     torch.testing.assert_close(torch.tensor(got), expected, atol=1e-4, rtol=0)
 
 
+# --- experts ---------------------------------------------------------------------------------------------------------
+
+LAYER = 1
+GATE = f"blocks.{LAYER}.mlp.hook_expert_weights"
+
+
+def sizes(model: TransformerBridge) -> tuple[int, int]:
+    """How many experts a layer has, and how many a token chooses."""
+    config = cast(Any, model.cfg)
+    return config.num_experts, config.experts_per_token
+
+
+def busiest(model: TransformerBridge) -> list[int]:
+    """The two experts that read most of the tokens."""
+    chosen = routing.record_routing(model, torch.tensor([tokens_for("mixtral")]), LAYER).chosen
+    experts: list[int] = torch.bincount(chosen.flatten()).topk(2).indices.tolist()
+    return experts
+
+
+def plain_and_python(model: TransformerBridge, act: str) -> tuple[dict[str, Any], list[Any]]:
+    """The same intervention as plain data and as the book's hooks."""
+    count, choices = sizes(model)
+    barred = busiest(model)
+    mask = [float(expert not in barred) for expert in range(count)]
+    few = list(range(choices))
+    return {
+        "dropped": ({"name": GATE, "scale": mask}, routing.dropped(model, LAYER, barred)),
+        "barred": ({"name": GATE, "without": barred}, routing.barred(model, LAYER, barred)),
+        "forced": ({"name": GATE, "without": list(range(choices, count))}, routing.forced(model, LAYER, few)),
+    }[act]
+
+
+@pytest.mark.parametrize("act", ["dropped", "barred", "forced"])
+@pytest.mark.parametrize("name", MIXTRAL)
+def test_experts_are_silenced_and_forced_as_in_the_book(page: Any, name: str, act: str) -> None:
+    model, tokens = bridge(name), tokens_for(name)
+    batch = torch.tensor([tokens])
+    edit, hooks = plain_and_python(model, act)
+    with torch.no_grad():
+        plain, changed = model(batch), model.run_with_hooks(batch, fwd_hooks=hooks)
+        with model.hooks(fwd_hooks=hooks):
+            routes = [routing.record_routing(model, batch, layer) for layer in range(2)]
+    losses = measure.token_losses(changed, batch)[0]
+    assert (losses - measure.token_losses(plain, batch)[0]).abs().max() > 0.1, "an edit that changes nothing"
+    found = page("measured", name, "expertRoutes", {"tokens": tokens, "hooks": [edit]})
+    torch.testing.assert_close(torch.tensor(found["losses"]), losses, atol=1e-4, rtol=1e-4)
+    wanted = [torch.tensor(one["data"]).view(len(tokens), -1) for one in found["wanted"]]
+    for layer, route in enumerate(routes):
+        assert (wanted[layer] == route.logits[0].topk(sizes(model)[1]).indices).all()
+        weights, chosen = (torch.tensor(found[part][layer]["data"]) for part in ("weights", "chosen"))
+        torch.testing.assert_close(weights.view(route.weights[0].shape), route.weights[0], atol=1e-4, rtol=0)
+        used = route.weights[0].gather(-1, route.chosen[0]) > 0  # an expert of no weight is any of them
+        assert (chosen.view(used.shape) == route.chosen[0])[used].all()
+
+
+def test_an_experts_share_is_made_up_where_another_hook_came_first(page: Any) -> None:
+    edits = [{"name": GATE, "add": 0.125}, {"name": GATE, "without": [0, 1, 2, 3, 4, 5]}]
+    found = page("measured", "mixtral", "expertRoutes", {"tokens": [1, 2, 3], "hooks": edits})
+    rows = torch.tensor(found["weights"][LAYER]["data"]).view(3, 8)
+    torch.testing.assert_close(rows.sum(-1), torch.ones(3))
+    assert (rows[:, :6] == 0).all() and (rows[:, 6:] > 0).all()
+
+
 # --- weight files ----------------------------------------------------------------------------------------------------
 
 
@@ -467,7 +616,8 @@ ENTRY = {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}
         (described({"a": ENTRY}, bytes(9)), "bytes are left over"),
         (described({"a": ENTRY | {"shape": [3, 2]}}, bytes(8)), "size of a does not fit"),
         (described({"a": {"dtype": "F16"}}, bytes(8)), "a is not described in full"),
-        (described({"a": ENTRY | {"dtype": "I64"}}, bytes(8)), "only F16, BF16 and F32"),
+        (described({"a": ENTRY | {"dtype": "I64"}}, bytes(8)), "only F16, BF16, F32 and I8"),
+        (described({"a": ENTRY | {"dtype": "I8", "shape": [2, 4]}}, bytes(8)), "needs a.scale"),
         (described(b"[1]", b""), "header cannot be read"),
     ],
 )
@@ -504,6 +654,13 @@ Z, PATTERN = "blocks.0.attn.hook_z", "blocks.0.attn.hook_pattern"
         ),
         ({"options": {"hooks": [{"name": "blocks.0.attn.hook_attn_scores", "add": 1}]}}, "hook_pattern instead"),
         ({"options": {"hooks": [{"name": "embed.hook_in", "replace": 1}]}}, "run other tokens"),
+        ({"name": "mixtral", "options": {"hooks": [{"name": GATE, "without": [8]}]}}, "no expert 8: there are 8"),
+        ({"name": "mixtral", "options": {"hooks": [{"name": GATE, "without": list(range(7))}]}}, "with fewer experts"),
+        ({"name": "mixtral", "options": {"hooks": [{"name": GATE.replace("weights", "indices"), "add": 1}]}}, "edit"),
+        ({"name": "mixtral", "changes": {"experts_per_token": 9}}, "cannot go to 9 of 8 experts"),
+        ({"name": "mixtral", "drop": "layers.1.mlp.experts.down"}, "lack layers.1.mlp.experts.down"),
+        ({"changes": {"model_type": "llama"}}, "no model of Hugging Face's but Mixtral; this one is a llama"),
+        ({"changes": MIXTRAL_SIZES | {"sliding_window": 4}}, "sliding_window = null only; this one has 4"),
         ({"tokens": []}, "at least one token"),
         ({"tokens": [1, 11]}, "no token 11: the vocabulary has ids 0 to 10"),
         ({"tokens": [1.5]}, "no token 1.5"),
@@ -542,8 +699,8 @@ def blocks(language: str) -> str:
 def test_what_the_documentation_shows_runs_and_holds(page: Any, folder: Path) -> None:
     site = folder / "documented"
     site.mkdir()
-    for name in ("lens.js", "measure.js"):
-        (site / name).symlink_to(ROOT / "book" / "labs" / name)
+    for path in (ROOT / "book" / "labs").glob("*.js"):
+        (site / path.name).symlink_to(path)
     (folder / "weights").symlink_to(WEIGHTS)
     strict = 'console.assert = (holds) => { if (!holds) throw new Error("an assertion does not hold"); };\n'
     (site / "shown.js").write_text(strict + blocks("js"))

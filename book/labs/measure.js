@@ -112,7 +112,8 @@ function componentOutputs({ config, weights }, cache, position) {
       const z = row(cache[`blocks.${layer}.attn.hook_z`], position * config.n_heads + head);
       add(`L${layer}H${head}`, headOutput(z, weights[`layers.${layer}.attn.o.weight`], head));
     }
-    add(`L${layer} bias`, weights[`layers.${layer}.attn.o.bias`].data);
+    const bias = weights[`layers.${layer}.attn.o.bias`];
+    if (bias) add(`L${layer} bias`, bias.data);
     if (!config.attn_only) add(`L${layer} MLP`, row(cache[`blocks.${layer}.hook_mlp_out`], position));
   }
   return { labels, values };
@@ -296,6 +297,34 @@ export function write(model, { tokens, stop, limit }) {
     run = model.forward([id], { past: run.past });
   }
   return { ids };
+}
+
+/* ---- experts: utils/measure/routing ---- */
+
+/**
+ * Where the routers send every token, and every loss.
+ * @param {HookedTransformer} model a mixture of experts
+ * @param {{tokens: number[], hooks?: Hook[]}} options
+ * @returns {{wanted: Tensor[], chosen: Tensor[], weights: Tensor[], losses: Float32Array}} [layer]: [position, choice],
+ *   the experts that the router prefers, the first choice first; those that are used, which differ if a hook barred or
+ *   forced some; [position, expert], 0 for those not used. No losses for a single token.
+ */
+export function expertRoutes(model, { tokens, hooks = [] }) {
+  const { n_layers, num_experts, experts_per_token } = model.config;
+  if (!num_experts) throw new Error("This model has no routers: it is not a mixture of experts.");
+  const inEachLayer = (part) => Array.from({ length: n_layers }, (_, layer) => `blocks.${layer}.mlp.gate.hook_${part}`);
+  const [logits, indices, weights] = ["out", "expert_indices", "expert_weights"].map(inEachLayer);
+  const run = model.forward(tokens, { hooks, names: [...logits, ...indices, ...weights] });
+  const preferred = (scores) => ({
+    shape: [tokens.length, experts_per_token],
+    data: Float32Array.from(tokens.flatMap((_, at) => topIndices(row(scores, at), experts_per_token))),
+  });
+  return {
+    wanted: logits.map((name) => preferred(run.cache[name])),
+    chosen: indices.map((name) => run.cache[name]),
+    weights: weights.map((name) => run.cache[name]),
+    losses: lossesOf(run, tokens),
+  };
 }
 
 /* ---- dictionaries: utils/models/autoencoder.py, utils/measure/splicing.py ---- */
