@@ -28,6 +28,7 @@ CLAIMS = [
 CLAIMS += [f"B {n}" for n in range(75, 84)]
 CLAIMS += [*(f"A {n}" for n in (59, 60, 79, 88, 92)), *(f"B {n}" for n in range(45, 55))]
 CLAIMS += [*(f"A {n}" for n in range(46, 58)), "B 6", "B 7", "B 85"]
+CLAIMS += [f"A {n}" for n in range(96, 102)]
 
 
 def read(name: str) -> str:
